@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * gmap_inline.h - the fast path of GmapNative: translate a guest access, and make a clean page dirty, without a call.
+ *
+ * The layout of the tables and of gmap_view is part of the ABI and versioned by GMAP_INLINE_VERSION (handed to gmap_vcpu_open). A
+ * library that does not speak this version gives a view on which everything here answers GMAP_INLINE_ASK.
+ *
+ *     gmap_enter(view);
+ *     if (gmap_store_resolve(view, guest_addr, 8, &host, NULL) == 0) memcpy(host, &value, 8);
+ *     gmap_leave(view);
+ *
+ * A host pointer may be used until gmap_leave, the next gmap_enter or the next gmap_fault of that view. Do not stay inside for long:
+ * harvests wait for you. Do not block inside.
+ *
+ * C99 with GCC's or Clang's __atomic builtins; other compilers define the GMAP_ATOMIC_* macros first.
+ */
+#ifndef GMAP_INLINE_H
+#define GMAP_INLINE_H
+
+#include "gmap.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define GMAP_INLINE_VERSION 1u
+
+#define GMAP_INLINE_ASK 1  /* call gmap_fault(view->vcpu, view->ask_addr, access, ...), then try again */
+#define GMAP_INLINE_TORN 2 /* the access crosses pages that are not neighbours in host memory: access them one by one */
+
+/* The words of a space that every walk reads. Written by the library only. */
+typedef struct gmap_space_word {
+  uint64_t asce;       /* native-endian, table origins are host addresses */
+  uint64_t generation; /* rises whenever a right was taken away; begins with 1 */
+} gmap_space_word;
+
+typedef struct gmap_view {
+  /* first cache line: written by the owner's thread */
+  uint64_t inside;     /* odd: inside a section */
+  uint64_t generation; /* the space's, at gmap_enter */
+  uint64_t ask_addr;   /* the guest address that the last GMAP_INLINE_ASK was about */
+  uint64_t reserved0[5];
+  /* second cache line: written by the library */
+  const gmap_space_word *space;
+  uint64_t vcpu;           /* the handle */
+  uint32_t inline_version; /* 0: closed, or another version */
+  uint32_t need_fence;     /* no membarrier here: enter pays a full fence */
+  uint64_t reserved1[5];
+} gmap_view;
+
+/* Test hook: called between the steps that other threads may interleave with. */
+#ifndef GMAP_INLINE_YIELD
+#define GMAP_INLINE_YIELD(n) ((void)0)
+#endif
+
+#ifndef GMAP_ATOMIC_LOAD
+#define GMAP_ATOMIC_LOAD(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define GMAP_ATOMIC_STORE_RELEASE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define GMAP_ATOMIC_CAS(p, expected, v) \
+  __atomic_compare_exchange_n((p), (expected), (v), 0, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)
+#define GMAP_ATOMIC_OR32(p, v) ((void)__atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST))
+#define GMAP_ATOMIC_FENCE() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define GMAP_COMPILER_FENCE() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+#endif
+
+/* Entry bits (Principles of Operation, chapter 3; software bits as in PROTOCOL.md). */
+#define GMAP_ASCE_ORIGIN 0xFFFFFFFFFFFFF000ull
+#define GMAP_ASCE_DT 0x0Cull
+#define GMAP_ASCE_DT_REGION3 0x04ull
+#define GMAP_TABLE_INVALID 0x20ull    /* I of region and segment entries */
+#define GMAP_TABLE_PROTECT 0x200ull   /* P: accumulates over the levels */
+#define GMAP_TABLE_LEAF 0x400ull      /* FC */
+#define GMAP_REGION_ORIGIN 0xFFFFFFFFFFFFF000ull
+#define GMAP_SEGMENT_PTO 0xFFFFFFFFFFFFF800ull   /* page-table origin */
+#define GMAP_SEGMENT_FRAME 0xFFFFFFFFFFF00000ull /* of a 1 MB leaf */
+#define GMAP_PAGE_FRAME 0xFFFFFFFFFFFFF000ull
+#define GMAP_PAGE_INVALID 0x400ull
+#define GMAP_PAGE_PROTECT 0x200ull
+#define GMAP_PAGE_PRESENT 0x01ull
+#define GMAP_PAGE_SOFT_DIRTY 0x02ull
+#define GMAP_PAGE_YOUNG 0x04ull
+#define GMAP_PAGE_DIRTY 0x08ull
+#define GMAP_PAGE_WRITE 0x20ull
+#define GMAP_PAGE_MARKERS 0xC0ull
+#define GMAP_SUMMARY_OFFSET 16384u /* the summary words stand behind the 2048 entries of a segment table */
+
+/* Begins a section. On a view that is inside: ends that section and begins a new one. */
+static inline void gmap_enter(gmap_view *view) {
+  GMAP_ATOMIC_STORE_RELEASE(&view->inside, (view->inside | 1u) + 2u);
+  if (GMAP_ATOMIC_LOAD(&view->need_fence))
+    GMAP_ATOMIC_FENCE();
+  else
+    GMAP_COMPILER_FENCE(); /* the library's membarrier is the other half (PROTOCOL.md, rule 6) */
+  view->generation = GMAP_ATOMIC_LOAD(&GMAP_ATOMIC_LOAD(&view->space)->generation);
+  GMAP_INLINE_YIELD(1);
+}
+
+/* Ends the section. Harmless on a view that is not inside. */
+static inline void gmap_leave(gmap_view *view) {
+  GMAP_INLINE_YIELD(2);
+  GMAP_ATOMIC_STORE_RELEASE(&view->inside, (view->inside + 1u) & ~(uint64_t)1);
+}
+
+/* The segment entry of an address, or NULL where the tables end above it. *protect accumulates P. */
+static inline uint64_t *gmap_segment_(const gmap_view *view, uint64_t guest_addr, uint64_t *protect) {
+  uint64_t asce = GMAP_ATOMIC_LOAD(&GMAP_ATOMIC_LOAD(&view->space)->asce);
+  uint64_t *table = (uint64_t *)(uintptr_t)(asce & GMAP_ASCE_ORIGIN);
+  if (asce & GMAP_ASCE_DT) {
+    uint64_t entry;
+    if ((asce & GMAP_ASCE_DT) != GMAP_ASCE_DT_REGION3 || guest_addr >> 42) return NULL;
+    entry = GMAP_ATOMIC_LOAD(table + (guest_addr >> 31));
+    if (entry & (GMAP_TABLE_INVALID | GMAP_TABLE_LEAF)) return NULL;
+    *protect |= entry;
+    table = (uint64_t *)(uintptr_t)(entry & GMAP_REGION_ORIGIN);
+  } else if (guest_addr >> 31) {
+    return NULL;
+  }
+  return table + ((guest_addr >> 20) & 0x7FFu);
+}
+
+/* Sets the summary bit of a page whose entry grants, unless it is set (PROTOCOL.md, rule 1). Segment tables are 16 KB aligned. */
+static inline void gmap_summary_(uint64_t *segment, uint64_t guest_addr) {
+  uintptr_t table = (uintptr_t)segment & ~(uintptr_t)(GMAP_SUMMARY_OFFSET - 1);
+  uint32_t *word = (uint32_t *)(table + GMAP_SUMMARY_OFFSET) + ((guest_addr >> 20) & 0x7FFu);
+  uint32_t bit = (uint32_t)1 << ((guest_addr >> 15) & 31u);
+  GMAP_INLINE_YIELD(3);
+  if (!(GMAP_ATOMIC_LOAD(word) & bit)) GMAP_ATOMIC_OR32(word, bit);
+  GMAP_INLINE_YIELD(4);
+}
+
+static inline gmap_status gmap_ask_(gmap_view *view, uint64_t guest_addr) {
+  view->ask_addr = guest_addr;
+  return GMAP_INLINE_ASK;
+}
+
+/* One page, for reading. */
+static inline gmap_status gmap_load_page_(gmap_view *view, uint64_t guest_addr, uintptr_t *host) {
+  uint64_t protect = 0, entry;
+  uint64_t *segment = gmap_segment_(view, guest_addr, &protect);
+  if (!segment) return gmap_ask_(view, guest_addr);
+  entry = GMAP_ATOMIC_LOAD(segment);
+  if (entry & GMAP_TABLE_INVALID) return gmap_ask_(view, guest_addr);
+  if (entry & GMAP_TABLE_LEAF) {
+    *host = (uintptr_t)((entry & GMAP_SEGMENT_FRAME) | (guest_addr & ~GMAP_SEGMENT_FRAME));
+    return 0;
+  }
+  entry = GMAP_ATOMIC_LOAD((uint64_t *)(uintptr_t)(entry & GMAP_SEGMENT_PTO) + ((guest_addr >> 12) & 0xFFu));
+  if (entry & GMAP_PAGE_INVALID) return gmap_ask_(view, guest_addr);
+  *host = (uintptr_t)((entry & GMAP_PAGE_FRAME) | (guest_addr & ~GMAP_PAGE_FRAME));
+  return 0;
+}
+
+/* One page, for writing: the entry grants, the summary bit is set, then the caller may store. */
+static inline gmap_status gmap_store_page_(gmap_view *view, uint64_t guest_addr, uintptr_t *host) {
+  const uint64_t grantable = GMAP_PAGE_PRESENT | GMAP_PAGE_WRITE | GMAP_PAGE_PROTECT;
+  const uint64_t decides = grantable | GMAP_PAGE_INVALID | GMAP_PAGE_MARKERS;
+  uint64_t protect = 0, entry, *page;
+  uint64_t *segment = gmap_segment_(view, guest_addr, &protect);
+  if (!segment) return gmap_ask_(view, guest_addr);
+  entry = GMAP_ATOMIC_LOAD(segment);
+  if ((entry & GMAP_TABLE_INVALID) || ((protect | entry) & GMAP_TABLE_PROTECT)) return gmap_ask_(view, guest_addr);
+  if (entry & GMAP_TABLE_LEAF) {
+    gmap_summary_(segment, guest_addr);
+    *host = (uintptr_t)((entry & GMAP_SEGMENT_FRAME) | (guest_addr & ~GMAP_SEGMENT_FRAME));
+    return 0;
+  }
+  page = (uint64_t *)(uintptr_t)(entry & GMAP_SEGMENT_PTO) + ((guest_addr >> 12) & 0xFFu);
+  entry = GMAP_ATOMIC_LOAD(page);
+  do {
+    GMAP_INLINE_YIELD(5);
+    if (!(entry & (GMAP_PAGE_INVALID | GMAP_PAGE_PROTECT))) break; /* another writer was first */
+    if ((entry & decides) != grantable) return gmap_ask_(view, guest_addr);
+  } while (!GMAP_ATOMIC_CAS(page, &entry,
+                            (entry & ~GMAP_PAGE_PROTECT) | GMAP_PAGE_DIRTY | GMAP_PAGE_SOFT_DIRTY | GMAP_PAGE_YOUNG));
+  gmap_summary_(segment, guest_addr);
+  *host = (uintptr_t)((entry & GMAP_PAGE_FRAME) | (guest_addr & ~GMAP_PAGE_FRAME));
+  return 0;
+}
+
+/* The pages behind the first of an access that crosses a page boundary (PROTOCOL.md, rule 3). */
+static inline gmap_status gmap_next_pages_(gmap_view *view, uint64_t guest_addr, uint64_t last, uint32_t access,
+                                           uintptr_t host) {
+  uint64_t page = (guest_addr | 0xFFFu) + 1;
+  if (last < guest_addr) return gmap_ask_(view, guest_addr); /* wraps: the library names the condition */
+  for (; page <= last && page != 0; page += 4096u) {
+    uintptr_t next;
+    gmap_status status = access == GMAP_ACCESS_WRITE ? gmap_store_page_(view, page, &next)
+                                                     : gmap_load_page_(view, page, &next);
+    if (status != 0) return status;
+    if (next - host != page - guest_addr) return GMAP_INLINE_TORN;
+  }
+  return 0;
+}
+
+/* Translates `size` bytes (1 or more) for reading. 0, GMAP_INLINE_ASK or GMAP_INLINE_TORN. Inside a section only. */
+static inline gmap_status gmap_load_ptr(gmap_view *view, uint64_t guest_addr, uint64_t size, void **host) {
+  uintptr_t at;
+  uint64_t last = guest_addr + size - 1;
+  gmap_status status = gmap_load_page_(view, guest_addr, &at);
+  if (status != 0) return status;
+  *host = (void *)at;
+  return (guest_addr ^ last) >> 12 ? gmap_next_pages_(view, guest_addr, last, GMAP_ACCESS_READ, at) : 0;
+}
+
+/* Translates `size` bytes (1 or more) for writing and makes their pages dirty. 0, GMAP_INLINE_ASK or GMAP_INLINE_TORN. Inside a section
+ * only; ask only for bytes that will be written. */
+static inline gmap_status gmap_store_ptr(gmap_view *view, uint64_t guest_addr, uint64_t size, void **host) {
+  uintptr_t at;
+  uint64_t last = guest_addr + size - 1;
+  gmap_status status = gmap_store_page_(view, guest_addr, &at);
+  if (status != 0) return status;
+  *host = (void *)at;
+  return (guest_addr ^ last) >> 12 ? gmap_next_pages_(view, guest_addr, last, GMAP_ACCESS_WRITE, at) : 0;
+}
+
+/* The two above with the library asked where needed: the whole access path of a translating host. Returns 0, GMAP_INLINE_TORN
+ * (the host splits the access at the page boundary), or what gmap_fault returns; guest conditions are above
+ * GMAP_INLINE_TORN. result may be NULL. May end the section and begin a new one: pointers from before are void. */
+static inline gmap_status gmap_resolve_(gmap_view *view, uint64_t guest_addr, uint64_t size, uint32_t access, void **host,
+                                        gmap_fault_result *result) {
+  gmap_fault_result local;
+  if (!result) {
+    local.struct_size = (uint32_t)sizeof local;
+    result = &local;
+  }
+  for (;;) {
+    gmap_status status = access == GMAP_ACCESS_WRITE ? gmap_store_ptr(view, guest_addr, size, host)
+                                                     : gmap_load_ptr(view, guest_addr, size, host);
+    if (status != GMAP_INLINE_ASK) return status;
+    status = gmap_fault(view->vcpu, view->ask_addr, access, result);
+    if (status != 0) return status;
+    if ((guest_addr ^ (guest_addr + size - 1)) >> 12 == 0) {
+      *host = (void *)(uintptr_t)result->host_addr;
+      return 0;
+    }
+    if (view->inline_version != GMAP_INLINE_VERSION) return GMAP_INLINE_TORN;
+  }
+}
+
+static inline gmap_status gmap_load_resolve(gmap_view *view, uint64_t guest_addr, uint64_t size, void **host,
+                                            gmap_fault_result *result) {
+  return gmap_resolve_(view, guest_addr, size, GMAP_ACCESS_READ, host, result);
+}
+
+static inline gmap_status gmap_store_resolve(gmap_view *view, uint64_t guest_addr, uint64_t size, void **host,
+                                             gmap_fault_result *result) {
+  return gmap_resolve_(view, guest_addr, size, GMAP_ACCESS_WRITE, host, result);
+}
+
+/* ---- A translation cache, for hosts without one of their own ------------------------------------------------------------- *
+ * Direct-mapped, one per view, memory of the host's: zeroed, a power of two entries. A hit costs one compare and one add; entries
+ * of an older generation miss by themselves, nothing is ever flushed. */
+typedef struct gmap_cache_entry {
+  uint64_t load_page;  /* guest address >> 12 */
+  uint64_t store_page; /* the same if stores may go through untold, else not */
+  uint64_t generation;
+  uint64_t addend; /* host address - guest address */
+} gmap_cache_entry;
+
+static inline void gmap_cache_fill_(const gmap_view *view, gmap_cache_entry *entry, uint64_t guest_addr, uint32_t access,
+                                    void *host) {
+  uint64_t page = guest_addr >> 12, addend = (uint64_t)(uintptr_t)host - guest_addr;
+  if (entry->generation != view->generation || entry->load_page != page) entry->store_page = ~(uint64_t)0;
+  entry->load_page = page;
+  entry->addend = addend;
+  entry->generation = view->generation; /* the entered one, never read again (PROTOCOL.md, rule 4) */
+  if (access == GMAP_ACCESS_WRITE) entry->store_page = page;
+}
+
+/* As gmap_load_ptr, through the cache; mask is the number of entries - 1. */
+static inline gmap_status gmap_cache_load(gmap_view *view, gmap_cache_entry *cache, uint64_t mask, uint64_t guest_addr,
+                                          uint64_t size, void **host) {
+  uint64_t page = guest_addr >> 12;
+  gmap_cache_entry *entry = cache + (page & mask);
+  gmap_status status;
+  if (((entry->load_page ^ page) | (entry->generation ^ view->generation) | ((guest_addr + size - 1) >> 12 ^ page)) == 0) {
+    *host = (void *)(uintptr_t)(guest_addr + entry->addend);
+    return 0;
+  }
+  status = gmap_load_ptr(view, guest_addr, size, host);
+  if (status == 0) gmap_cache_fill_(view, entry, guest_addr, GMAP_ACCESS_READ, *host);
+  return status;
+}
+
+/* As gmap_store_ptr, through the cache. */
+static inline gmap_status gmap_cache_store(gmap_view *view, gmap_cache_entry *cache, uint64_t mask, uint64_t guest_addr,
+                                           uint64_t size, void **host) {
+  uint64_t page = guest_addr >> 12;
+  gmap_cache_entry *entry = cache + (page & mask);
+  gmap_status status;
+  if (((entry->store_page ^ page) | (entry->generation ^ view->generation) | ((guest_addr + size - 1) >> 12 ^ page)) == 0) {
+    *host = (void *)(uintptr_t)(guest_addr + entry->addend);
+    return 0;
+  }
+  status = gmap_store_ptr(view, guest_addr, size, host);
+  if (status == 0) gmap_cache_fill_(view, entry, guest_addr, GMAP_ACCESS_WRITE, *host);
+  return status;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* GMAP_INLINE_H */
