@@ -117,7 +117,7 @@ GMAP_API gmap_status gmap_runtime_init(void);
 /* Refuse to create the engine, or to grow its arena, when the memory cannot be locked. Without it pinning is best effort and
  * bytes_locked of the statistics tells how far it went. */
 #define GMAP_ENGINE_REQUIRE_MLOCK 0x1u
-/* Ask for transparent huge pages for the arena. */
+/* Commit the arena in steps of 2 MiB, so that its transparent huge pages are there from the start. */
 #define GMAP_ENGINE_HUGE_ARENA 0x2u
 
 #define GMAP_LOG_ERROR 1
@@ -127,7 +127,7 @@ GMAP_API gmap_status gmap_runtime_init(void);
 typedef struct gmap_engine_config {
   uint32_t struct_size;
   uint32_t flags;            /* GMAP_ENGINE_* */
-  uint64_t arena_bytes;      /* limit of table, log and view memory: reserved, committed as needed; 1 MiB to 64 TiB,
+  uint64_t arena_bytes;      /* limit of table, log and view memory: reserved, committed as needed; 256 KiB to 1 TiB,
                                 rounded up to 64 KiB; 0 stands for 1 GiB */
   uint64_t grace_timeout_ns; /* how long a [WAITS] call waits for readers before GMAP_ETIMEDOUT; 0: for ever */
   /* Told what went wrong and the way out. On the thread of the call, no lock held; may be NULL. */
@@ -283,7 +283,7 @@ typedef struct gmap_slot {
   uint64_t final_words;   /* capacity of final_bitmap in 64-bit words */
 } gmap_slot;
 
-/* [WAITS] Creates, changes or deletes a slot. 1 MB leaves are used where guest and host address agree modulo 1 MB and the leaf
+/* [WAITS] Creates, changes or deletes a slot. While a slot is moved or resized, accesses to it find no slot. 1 MB leaves are used where guest and host address agree modulo 1 MB and the leaf
  * lies inside the slot. Turning logging on arms: no write goes unseen after the return. Turning it off, moving or resizing
  * hands out the last dirty bits. Two slots may show the same host memory; each is tracked on its own.
  * GMAP_EEXIST: overlaps another slot. GMAP_EINVAL: misaligned, wrapped, beyond the limit. GMAP_ENOENT: deleting what is not there.

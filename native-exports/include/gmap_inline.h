@@ -39,7 +39,8 @@ typedef struct gmap_view {
   uint64_t inside;     /* odd: inside a section */
   uint64_t generation; /* the space's, at gmap_enter */
   uint64_t ask_addr;   /* the guest address that the last GMAP_INLINE_ASK was about */
-  uint64_t reserved0[5];
+  uint64_t call;       /* odd: in gmap_fault (the library's own use) */
+  uint64_t reserved0[4];
   /* second cache line: written by the library */
   const gmap_space_word *space;
   uint64_t vcpu;           /* the handle */

@@ -1,0 +1,279 @@
+using System.Diagnostics;
+using System.Numerics;
+using System.Threading;
+using GmapNative.Memory;
+using GmapNative.Space;
+
+namespace GmapNative.Dirty;
+
+/// <summary>
+/// Which pages of a slot were written: look, clear, and harvest (rules 10 to 14). Thread-safe; the managed heap is not touched.
+/// </summary>
+internal static unsafe class Harvester
+{
+    /// <summary>A range of pages of a slot that logs.</summary>
+    private readonly record struct Range(AddressSpace Space, Slot Slot, SlotTracking Tracking, ulong First, ulong Count)
+    {
+        public ulong Start => Slot.GuestAddress + (First << Bits.GuestAddress.PageShift);
+
+        public ulong End => Start + (Count << Bits.GuestAddress.PageShift);
+
+        /// <summary>The pages of the range among 64 from an offset into it, as a mask.</summary>
+        public ulong MaskAt(ulong offset) => PinnedBitmap.RunMask(0, (int)System.Math.Min(64, Count - offset));
+    }
+
+    /// <summary>See <c>gmap_dirty_get</c>; <paramref name="bitmap"/> may be null.</summary>
+    public static int Get(AddressSpace space, uint slotId, ulong first, ulong count, ulong* bitmap, out ulong dirty)
+    {
+        dirty = 0;
+        int status = Find(space, slotId, first, count, out Range range);
+        if (status != Status.Ok)
+        {
+            return status;
+        }
+        SlotTracking tracking = range.Tracking;
+        lock (tracking.Gate)
+        {
+            status = Pour(ref range, rearm: false);
+            for (ulong done = 0; status == Status.Ok && done < count; done += 64)
+            {
+                ulong bits = (tracking.Log.Peek(first + done) | tracking.Epoch.Peek(first + done)) & range.MaskAt(done);
+                dirty += (ulong)BitOperations.PopCount(bits);
+                if (bitmap is not null)
+                {
+                    bitmap[done / 64] = bits; // the caller's buffer of (count + 63) / 64 words
+                }
+            }
+        }
+        return status;
+    }
+
+    /// <summary>See <c>gmap_dirty_clear</c>.</summary>
+    public static int Clear(AddressSpace space, uint slotId, ulong first, ulong count, ulong* bitmap)
+    {
+        long begin = Stopwatch.GetTimestamp();
+        int status = Find(space, slotId, first, count, out Range range);
+        if (status != Status.Ok)
+        {
+            return status;
+        }
+        if ((first & 63) != 0 || ((count & 63) != 0 && first + count != range.Slot.Pages))
+        {
+            return Status.Invalid;
+        }
+        if (space.Epochs.IsCallerInside())
+        {
+            return Status.Deadlock;
+        }
+        bool any = false;
+        lock (range.Tracking.Gate)
+        {
+            status = Refresh(ref range);
+            for (ulong done = 0; done < count && status == Status.Ok; done += 64)
+            {
+                ulong bits = bitmap[done / 64] & range.MaskAt(done); // the caller's buffer, as above
+                if (bits != 0)
+                {
+                    status = ClearWord(range, first + done, bits, ref any);
+                }
+            }
+        }
+        if (any)
+        {
+            space.Tree.BumpGeneration();
+            int grace = space.Epochs.WaitForGrace();
+            status = status != Status.Ok ? status : grace;
+        }
+        Count(space, begin);
+        return status;
+    }
+
+    /// <summary>See <c>gmap_dirty_harvest</c>.</summary>
+    public static int Harvest(
+        AddressSpace space, uint slotId, ulong first, ulong count, HarvestFlags flags, ulong* bitmap, nuint words, out ulong dirty)
+    {
+        dirty = 0;
+        long begin = Stopwatch.GetTimestamp();
+        int status = Find(space, slotId, first, count, out Range range);
+        if (status != Status.Ok)
+        {
+            return status;
+        }
+        if (words < (nuint)((count + 63) / 64))
+        {
+            return Status.NoBuffer;
+        }
+        if (space.Epochs.IsCallerInside())
+        {
+            return Status.Deadlock;
+        }
+        status = Collect(ref range, flags, out bool any, out ulong moves);
+        if (status == Status.Ok && !any && (flags & HarvestFlags.Or) == 0)
+        {
+            // Nothing found: no barrier, nobody waited for (rule 13). The caller's buffer of `words` words.
+            new System.Span<ulong>(bitmap, (int)((count + 63) / 64)).Clear();
+        }
+        while (status == Status.Ok && any)
+        {
+            space.Tree.BumpGeneration();
+            status = space.Epochs.WaitForGrace();
+            if (status == Status.Ok)
+            {
+                status = TryDeliver(ref range, flags, ref moves, bitmap, ref dirty, out any);
+            }
+        }
+        Count(space, begin);
+        SpaceCounters.Add(ref space.Counters.PagesHarvested, (long)dirty);
+        return status;
+    }
+
+    /// <summary>Take, pour, move: everything that a later failure cannot lose again (rules 10 to 12).</summary>
+    private static int Collect(ref Range range, HarvestFlags flags, out bool any, out ulong moves)
+    {
+        any = false;
+        moves = 0;
+        SlotTracking tracking = range.Tracking;
+        lock (tracking.Gate)
+        {
+            int status = Pour(ref range, rearm: (flags & HarvestFlags.NoRearm) == 0);
+            if (status == Status.Ok)
+            {
+                tracking.Moves += tracking.Log.MoveTo(tracking.Epoch, range.First, range.Count) ? 1UL : 0;
+                any = tracking.Epoch.Any(range.First, range.Count);
+                moves = tracking.Moves;
+            }
+            return status;
+        }
+    }
+
+    /// <summary>
+    /// Brings everything that is dirty in the range into the log. Without <paramref name="rearm"/> its source stays marked too, which
+    /// changes nothing for a later harvest: the bits fall together. Under the slot's harvest lock.
+    /// </summary>
+    private static int Pour(ref Range range, bool rearm)
+    {
+        int status = Refresh(ref range);
+        if (status != Status.Ok)
+        {
+            return status;
+        }
+        if (range.Slot.Backing is null)
+        {
+            _ = new SegmentWalk(range.Space, range.Slot).Take(range.Start, range.End, range.Tracking.Log, rearm);
+            return Status.Ok;
+        }
+        status = range.Slot.Backing.Collect(range.First, range.Count, rearm, range.Tracking.Log, out ulong found);
+        SpaceCounters.Add(ref range.Space.Counters.PagesTaken, rearm ? (long)found : 0);
+        return status;
+    }
+
+    /// <summary>The slot as it is published now, a backing may have come or gone; no entry if it was withdrawn.</summary>
+    private static int Refresh(ref Range range)
+    {
+        Slot? now = range.Space.Map.ById(range.Slot.Id);
+        if (now?.Tracking != range.Tracking)
+        {
+            return Status.NoEntry;
+        }
+        range = range with { Slot = now! };
+        return Status.Ok;
+    }
+
+    /// <summary>
+    /// Hands the epoch out if nothing was moved into it since the grace began; else says to wait again (<paramref name="again"/>).
+    /// </summary>
+    private static int TryDeliver(
+        ref Range range, HarvestFlags flags, ref ulong moves, ulong* bitmap, ref ulong dirty, out bool again)
+    {
+        again = false;
+        SlotTracking tracking = range.Tracking;
+        lock (tracking.Gate)
+        {
+            int status = Refresh(ref range);
+            if (status != Status.Ok)
+            {
+                return status;
+            }
+            again = tracking.Moves != moves;
+            moves = tracking.Moves;
+            for (ulong done = 0; !again && done < range.Count; done += 64)
+            {
+                ulong bits = tracking.Epoch.Peek(range.First + done) & range.MaskAt(done);
+                // The caller's buffer, checked to have (count + 63) / 64 words.
+                bitmap[done / 64] = (flags & HarvestFlags.Or) != 0 ? bitmap[done / 64] | bits : bits;
+                if (bits != 0)
+                {
+                    tracking.Epoch.Clear(range.First + done, bits);
+                    dirty += (ulong)BitOperations.PopCount(bits);
+                }
+            }
+            return Status.Ok;
+        }
+    }
+
+    private static int ClearWord(in Range range, ulong page, ulong bits, ref bool any)
+    {
+        SlotTracking tracking = range.Tracking;
+        int status = Status.Ok;
+        if (range.Slot.Backing is not null)
+        {
+            any |= ((tracking.Log.Peek(page) | tracking.Epoch.Peek(page)) & bits) != 0;
+            status = CollectMask(range.Slot.Backing, page, bits, tracking.Log);
+        }
+        else
+        {
+            any |= new SegmentWalk(range.Space, range.Slot).TakeMask(page, bits, tracking.Log) != 0;
+            any |= ((tracking.Log.Peek(page) | tracking.Epoch.Peek(page)) & bits) != 0;
+        }
+        if (status == Status.Ok)
+        {
+            tracking.Log.Clear(page, bits);
+            tracking.Epoch.Clear(page, bits);
+        }
+        return status;
+    }
+
+    private static int CollectMask(ISlotBacking backing, ulong page, ulong bits, PinnedBitmap log)
+    {
+        int status = Status.Ok;
+        while (bits != 0 && status == Status.Ok)
+        {
+            int from = BitOperations.TrailingZeroCount(bits);
+            int length = BitOperations.TrailingZeroCount(~(bits >> from));
+            bits &= ~PinnedBitmap.RunMask(from, length);
+            status = backing.Collect(page + (ulong)from, (ulong)length, rearm: true, log, out _);
+        }
+        return status;
+    }
+
+    private static int Find(AddressSpace space, uint slotId, ulong first, ulong count, out Range range)
+    {
+        range = default;
+        Slot? slot = space.Map.ById(slotId);
+        if (slot?.Tracking is null)
+        {
+            return Status.NoEntry;
+        }
+        range = new Range(space, slot, slot.Tracking, first, count);
+        return first > slot.Pages || count > slot.Pages - first ? Status.Invalid : Status.Ok;
+    }
+
+    private static void Count(AddressSpace space, long begin)
+    {
+        SpaceCounters.Add(ref space.Counters.Harvests);
+        SpaceCounters.Add(ref space.Counters.HarvestNanoseconds, (long)Stopwatch.GetElapsedTime(begin).TotalNanoseconds);
+    }
+}
+
+/// <summary><c>GMAP_HARVEST_*</c>.</summary>
+[System.Flags]
+internal enum HarvestFlags : uint
+{
+    None = 0,
+
+    /// <summary>OR into the caller's bitmap.</summary>
+    Or = 1,
+
+    /// <summary>What is dirty in the tables or the kernel stays marked there.</summary>
+    NoRearm = 2,
+}

@@ -1,0 +1,142 @@
+using System;
+using System.Diagnostics;
+using System.Threading;
+
+namespace GmapNative.Memory;
+
+/// <summary>
+/// Who is in a section of a space, and waiting until they have left: the grace of PROTOCOL.md, rules 5 to 9.
+/// </summary>
+internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kick)
+{
+    private const int SpinsBeforeYield = 64;
+    private const int YieldsBeforeSleep = 64;
+    private const long SleepNanoseconds = 50_000;
+    private const long KickAfterNanoseconds = 1_000_000;
+    private const long KickAgainNanoseconds = 10_000_000;
+
+    private readonly Lock _gate = new();
+    private View[] _views = [];
+    private long _gracePeriods;
+    private long _graceNanoseconds;
+
+    public long GracePeriods => Volatile.Read(ref _gracePeriods);
+
+    public long GraceNanoseconds => Volatile.Read(ref _graceNanoseconds);
+
+    public int ViewCount => Volatile.Read(ref _views).Length;
+
+    public void Register(View view)
+    {
+        lock (_gate)
+        {
+            Volatile.Write(ref _views, [.. _views, view]);
+        }
+    }
+
+    public void Unregister(View view)
+    {
+        lock (_gate)
+        {
+            Volatile.Write(ref _views, Array.FindAll(_views, other => other != view));
+        }
+    }
+
+    /// <summary>Whether the calling thread's own view is inside: it must not wait for itself (rule 7).</summary>
+    public bool IsCallerInside()
+    {
+        int thread = View.CurrentThread;
+        foreach (View view in Volatile.Read(ref _views))
+        {
+            if (view.Owner == thread && View.IsInside(view.Inside))
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// <summary>
+    /// Returns when every section that was open has ended: <see cref="Status.Ok"/>, or <see cref="Status.TimedOut"/>. The caller is
+    /// in no section and holds neither an entry's lock nor the pool's.
+    /// </summary>
+    public int WaitForGrace()
+    {
+        long start = Stopwatch.GetTimestamp();
+        Interlocked.Increment(ref _gracePeriods);
+        ProcessBarrier.Issue();
+        int status = WaitForLibrary(start, timeoutNanoseconds);
+        foreach (View view in Volatile.Read(ref _views))
+        {
+            if (status != Status.Ok)
+            {
+                break;
+            }
+            status = WaitForWord(ref view.InsideWord, view, start, timeoutNanoseconds);
+        }
+        Interlocked.Add(ref _graceNanoseconds, Elapsed(start));
+        return status;
+    }
+
+    /// <summary>
+    /// Returns when every library call that was running in a section has ended, faults included. Does not wait for the hosts'
+    /// own sections, so it is short: what the first grace of rule 19 needs.
+    /// </summary>
+    public void WaitForCalls()
+    {
+        long start = Stopwatch.GetTimestamp();
+        ProcessBarrier.Issue();
+        _ = WaitForLibrary(start, 0);
+        foreach (View view in Volatile.Read(ref _views))
+        {
+            _ = WaitForWord(ref view.CallWord, null, start, 0);
+        }
+    }
+
+    private int WaitForLibrary(long start, ulong timeout)
+    {
+        int status = Status.Ok;
+        for (int slot = 0; slot < LibrarySections.Count && status == Status.Ok; slot++)
+        {
+            status = WaitForWord(ref LibrarySections.Word(slot), null, start, timeout);
+        }
+        return status;
+    }
+
+    private int WaitForWord(ref ulong word, View? view, long start, ulong timeout)
+    {
+        ulong seen = Volatile.Read(ref word);
+        if (!View.IsInside(seen))
+        {
+            return Status.Ok;
+        }
+        long nextKick = KickAfterNanoseconds;
+        for (int round = 0; Volatile.Read(ref word) == seen; round++)
+        {
+            if (round < SpinsBeforeYield)
+            {
+                Thread.SpinWait(8);
+                continue;
+            }
+            if (round < SpinsBeforeYield + YieldsBeforeSleep)
+            {
+                _ = Libc.Yield();
+                continue;
+            }
+            long elapsed = Elapsed(start);
+            if (timeout != 0 && (ulong)elapsed >= timeout)
+            {
+                return Status.TimedOut;
+            }
+            if (view is not null && kick is not null && elapsed >= nextKick)
+            {
+                kick(view.Vcpu);
+                nextKick = elapsed + KickAgainNanoseconds;
+            }
+            Libc.SleepNanoseconds(SleepNanoseconds);
+        }
+        return Status.Ok;
+    }
+
+    private static long Elapsed(long start) => (long)Stopwatch.GetElapsedTime(start).TotalNanoseconds;
+}

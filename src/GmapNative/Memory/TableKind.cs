@@ -1,0 +1,30 @@
+namespace GmapNative.Memory;
+
+/// <summary>What the table pool hands out, and how big. Every table is aligned to its size.</summary>
+internal enum TableKind
+{
+    /// <summary>256 page entries: 2 KB.</summary>
+    Page = 0,
+
+    /// <summary>2048 region entries: 16 KB.</summary>
+    Region = 1,
+
+    /// <summary>2048 segment entries (16 KB), 2048 summary words behind them (8 KB), the rest unused: 32 KB.</summary>
+    Segment = 2,
+
+    /// <summary>Views and the words of spaces: 4 KB.</summary>
+    Control = 3,
+}
+
+internal static class TableKinds
+{
+    public const int Count = 4;
+
+    public static int BytesOf(TableKind kind) => kind switch
+    {
+        TableKind.Page => 2 << 10,
+        TableKind.Region => 16 << 10,
+        TableKind.Segment => 32 << 10,
+        _ => 4 << 10,
+    };
+}

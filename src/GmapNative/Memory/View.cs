@@ -1,0 +1,77 @@
+using System.Threading;
+
+namespace GmapNative.Memory;
+
+/// <summary>The library's side of a <see cref="ViewWords"/>: enter, leave, close. Enter and leave on the owner's thread only.</summary>
+internal sealed unsafe class View
+{
+    [System.ThreadStatic]
+    private static int t_thread;
+    private static int s_threads;
+
+    private readonly ViewWords* _words; // in a control page of the arena, mapped until the engine is destroyed
+
+    public View(nint words, SpaceWords* space, ulong vcpu, uint inlineVersion, SpaceWords* closedSpace)
+    {
+        _words = (ViewWords*)words;
+        bool speaks = inlineVersion == ViewWords.InlineVersion;
+        _words->Space = speaks ? space : closedSpace;
+        _words->Version = speaks ? inlineVersion : 0;
+        _words->Vcpu = vcpu;
+        _words->NeedFence = ProcessBarrier.IsAvailable ? 0u : 1u;
+        Vcpu = vcpu;
+        Owner = CurrentThread;
+    }
+
+    public nint Address => (nint)_words;
+
+    public ulong Vcpu { get; }
+
+    /// <summary>The thread that opened the view or last asked through it; see <see cref="CurrentThread"/>.</summary>
+    public int Owner { get; set; }
+
+    /// <summary>A number for the calling thread that no other thread of the process ever gets.</summary>
+    public static int CurrentThread => t_thread != 0 ? t_thread : t_thread = Interlocked.Increment(ref s_threads);
+
+    public ulong Inside => Volatile.Read(ref _words->Inside);
+
+    public ref ulong InsideWord => ref _words->Inside;
+
+    /// <summary>Odd while a call of the owner resolves a fault.</summary>
+    public ref ulong CallWord => ref _words->Call;
+
+    public static bool IsInside(ulong word) => (word & 1) != 0;
+
+    /// <summary>Begins a section, ending one that is open (rule 5).</summary>
+    public void Enter()
+    {
+        Volatile.Write(ref _words->Inside, (_words->Inside | 1) + 2);
+        if (_words->NeedFence != 0)
+        {
+            Interlocked.MemoryBarrier();
+        }
+        var space = (SpaceWords*)Volatile.Read(ref *(nint*)&_words->Space);
+        _words->Generation = Volatile.Read(ref space->Generation);
+    }
+
+    /// <summary>
+    /// Begins the section of a fault: <see cref="Enter"/>, and the call word, which a change of configuration waits for.
+    /// </summary>
+    public void EnterCall()
+    {
+        Volatile.Write(ref _words->Call, _words->Call + 1);
+        Enter();
+    }
+
+    public void LeaveCall() => Volatile.Write(ref _words->Call, _words->Call + 1);
+
+    public void Leave() => Volatile.Write(ref _words->Inside, (_words->Inside + 1) & ~1UL);
+
+    /// <summary>Points the view at tables that answer "ask the library" to everything, and counts as leave.</summary>
+    public void Close(SpaceWords* closedSpace)
+    {
+        _words->Version = 0;
+        Volatile.Write(ref *(nint*)&_words->Space, (nint)closedSpace);
+        Leave();
+    }
+}

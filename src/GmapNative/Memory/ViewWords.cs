@@ -1,0 +1,35 @@
+using System.Runtime.InteropServices;
+
+namespace GmapNative.Memory;
+
+/// <summary>The words of a space that every walk reads: <c>gmap_space_word</c> of gmap_inline.h.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct SpaceWords
+{
+    public const int Bytes = 16;
+
+    public ulong Asce;
+    public ulong Generation;
+}
+
+/// <summary>
+/// What a host thread shares with the engine: <c>gmap_view</c> of gmap_inline.h. The first cache line is written by the owner's
+/// thread, the second by the library.
+/// </summary>
+[StructLayout(LayoutKind.Sequential, Size = Bytes)]
+internal unsafe struct ViewWords
+{
+    public const int Bytes = 128;
+    public const uint InlineVersion = 1;
+
+    public ulong Inside;
+    public ulong Generation;
+    public ulong AskAddress;
+    public ulong Call;
+    public fixed ulong Reserved0[4];
+    public SpaceWords* Space;
+    public ulong Vcpu;
+    public uint Version;
+    public uint NeedFence;
+    public fixed ulong Reserved1[5];
+}

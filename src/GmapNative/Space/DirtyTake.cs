@@ -1,0 +1,106 @@
+using GmapNative.Bits;
+using GmapNative.Memory;
+using GmapNative.Tables;
+
+namespace GmapNative.Space;
+
+/// <summary>
+/// Takes soft-dirty bits out of the tables and pours them into a slot's log (rules 10 and 11). In a section; a page table's
+/// segment is locked by the caller.
+/// </summary>
+internal static class DirtyTake
+{
+    /// <summary>
+    /// Makes the pages of <paramref name="mask"/> in one group of a locked page table clean and protected. Those that were soft-dirty are
+    /// in <paramref name="log"/> first (null: they are dropped). Returns how many.
+    /// </summary>
+    public static int Pages(
+        SegmentCell cell, PageTable table, int group, ulong mask, Slot slot, ulong segment, PinnedBitmap? log, bool rearm = true)
+    {
+        uint lines = LinesOf(mask);
+        if (rearm)
+        {
+            cell.ClearSummary(lines << (8 * group));
+        }
+        ulong dirty = table.SoftDirty(group, lines);
+        ulong taken = dirty & mask;
+        if (taken != 0)
+        {
+            if (log is not null)
+            {
+                Pour(log, slot, segment, group, taken);
+            }
+            if (rearm)
+            {
+                table.Arm(group, taken);
+            }
+        }
+        uint left = rearm ? LinesOf(dirty & ~mask) : 0;
+        if (left != 0)
+        {
+            cell.SetSummary(left << (8 * group)); // after the clearing (rule 11)
+        }
+        return System.Numerics.BitOperations.PopCount(taken);
+    }
+
+    /// <summary>Makes a leaf clean and protected; its 256 pages are in <paramref name="log"/> first. False if it was clean.</summary>
+    public static bool Leaf(SegmentCell cell, Slot slot, ulong segment, PinnedBitmap? log, bool rearm = true)
+    {
+        SegmentEntry entry = cell.Load();
+        if (!entry.IsSoftDirty)
+        {
+            return false;
+        }
+        log?.OrRange(slot.PageOf(segment), GuestAddress.PageTableEntries);
+        if (rearm)
+        {
+            cell.ClearSummary(SegmentCell.AllLines);
+        }
+        while (rearm && entry.IsSoftDirty && !cell.TryReplace(entry, entry.WithArmed))
+        {
+            entry = cell.Load(); // only a split can have come between: its children are dirty like it
+        }
+        return entry.IsSoftDirty;
+    }
+
+    /// <summary>Sets bits of one group of a segment in a slot's log; all of them lie inside the slot.</summary>
+    public static void Pour(PinnedBitmap log, Slot slot, ulong segment, int group, ulong pages)
+    {
+        long first = ((long)(segment - slot.GuestAddress) >> GuestAddress.PageShift) + (group * PageTable.GroupPages);
+        if (first < 0)
+        {
+            log.Or(0, pages >> (int)-first); // the slot begins inside the group; there are no bits before it
+        }
+        else
+        {
+            log.Or((ulong)first, pages);
+        }
+    }
+
+    /// <summary>The pages of a group (of a segment) that lie in start..end-1, as a mask.</summary>
+    public static ulong MaskOf(ulong segment, int group, ulong start, ulong end)
+    {
+        ulong at = segment + ((ulong)(group * PageTable.GroupPages) << GuestAddress.PageShift);
+        ulong groupEnd = at + ((ulong)PageTable.GroupPages << GuestAddress.PageShift);
+        ulong from = start > at ? start : at;
+        ulong to = end < groupEnd ? end : groupEnd;
+        if (from >= to)
+        {
+            return 0;
+        }
+        int offset = (int)((from - at) >> GuestAddress.PageShift);
+        int length = (int)((to - from) >> GuestAddress.PageShift);
+        return PinnedBitmap.RunMask(offset, length);
+    }
+
+    /// <summary>One bit for each cache line (8 pages) of a group that has a page in <paramref name="mask"/>.</summary>
+    public static uint LinesOf(ulong mask)
+    {
+        uint lines = 0;
+        for (int line = 0; line < 8; line++)
+        {
+            lines |= ((mask >> (line * PageTable.LinePages)) & 0xFF) != 0 ? 1u << line : 0;
+        }
+        return lines;
+    }
+}

@@ -1,0 +1,129 @@
+using System;
+using System.Threading;
+using GmapNative.Bits;
+using GmapNative.Memory;
+
+namespace GmapNative.Space;
+
+internal enum LogLevel
+{
+    Error = 1,
+    Warning = 2,
+    Info = 3,
+}
+
+/// <summary>What a host asks of an engine; see <c>gmap_engine_config</c>.</summary>
+internal sealed record EngineOptions
+{
+    public const ulong DefaultArenaBytes = 1UL << 30;
+
+    public ulong ArenaBytes { get; init; } = DefaultArenaBytes;
+
+    public bool RequireLock { get; init; }
+
+    public bool HugeArena { get; init; }
+
+    public ulong GraceTimeoutNanoseconds { get; init; }
+
+    public Action<LogLevel, string>? Log { get; init; }
+
+    public Action<ulong>? Kick { get; init; }
+}
+
+/// <summary>The pinned arena that all spaces of a host share. Thread-safe.</summary>
+internal sealed unsafe class Engine : IDisposable
+{
+    private int _spaces;
+    private int _lockReported;
+
+    private Engine(EngineOptions options, Arena arena, TablePool pool)
+    {
+        Options = options;
+        Arena = arena;
+        Pool = pool;
+        Control = new ControlWords(pool);
+    }
+
+    public EngineOptions Options { get; }
+
+    public Arena Arena { get; }
+
+    public TablePool Pool { get; }
+
+    public ControlWords Control { get; }
+
+    /// <summary>The words of a space in which nothing is mapped: what closed views look at.</summary>
+    public SpaceWords* ClosedSpace { get; private set; }
+
+    public int Spaces => Volatile.Read(ref _spaces);
+
+    public static int TryCreate(EngineOptions options, out Engine? engine)
+    {
+        engine = null;
+        if (options.ArenaBytes is < Arena.MinimumLimit or > Arena.MaximumLimit)
+        {
+            return Status.Invalid;
+        }
+        int status = Arena.TryCreate(options.ArenaBytes, options.RequireLock, options.HugeArena, out Arena? arena);
+        if (status != Status.Ok)
+        {
+            options.Log?.Invoke(LogLevel.Error, status == Status.NotPermitted
+                ? "The arena cannot be locked in memory: raise RLIMIT_MEMLOCK (ulimit -l), give CAP_IPC_LOCK, or create the engine without GMAP_ENGINE_REQUIRE_MLOCK."
+                : "There is no address space or memory for the arena: lower arena_bytes.");
+            return status;
+        }
+        TablePool? pool = TablePool.TryCreate(arena!);
+        if (pool is null)
+        {
+            arena!.Dispose();
+            return Status.NoMemory;
+        }
+        var created = new Engine(options, arena!, pool);
+        if (!created.TryMakeClosedSpace())
+        {
+            created.Dispose();
+            return Status.NoMemory;
+        }
+        created.ReportLockRefusal();
+        engine = created;
+        return Status.Ok;
+    }
+
+    public void Log(LogLevel level, string message) => Options.Log?.Invoke(level, message);
+
+    /// <summary>Tells the host, once, that pinning is incomplete. Called where no lock is held.</summary>
+    public void ReportLockRefusal()
+    {
+        if (Arena.LockRefused && Interlocked.Exchange(ref _lockReported, 1) == 0)
+        {
+            Log(LogLevel.Warning, "Not all table memory could be locked: raise RLIMIT_MEMLOCK (ulimit -l) or give CAP_IPC_LOCK. The engine goes on unpinned; locked_bytes tells how much is.");
+        }
+    }
+
+    public void SpaceCreated() => Interlocked.Increment(ref _spaces);
+
+    public void SpaceDestroyed() => Interlocked.Decrement(ref _spaces);
+
+    /// <summary>Returns all memory. The caller knows that no space is left.</summary>
+    public void Dispose()
+    {
+        Pool.Dispose();
+        Arena.Dispose();
+    }
+
+    private bool TryMakeClosedSpace()
+    {
+        nint words = Control.TryAllocate();
+        nint table = words == 0 ? 0 : Pool.TryAllocate(TableKind.Segment);
+        if (table == 0)
+        {
+            return false;
+        }
+        // A segment table in which every entry is a hole: each walk ends there and asks.
+        new Tables.SegmentTable((ulong)table).Initialize(0, SlotMap.None);
+        ClosedSpace = (SpaceWords*)words;
+        ClosedSpace->Asce = Asce.For(TableType.Segment, (ulong)table).Value;
+        ClosedSpace->Generation = ulong.MaxValue;
+        return true;
+    }
+}

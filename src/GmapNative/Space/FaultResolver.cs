@@ -1,0 +1,242 @@
+using System;
+using GmapNative.Bits;
+using GmapNative.Memory;
+using GmapNative.Tables;
+
+namespace GmapNative.Space;
+
+[Flags]
+internal enum Access : uint
+{
+    None = 0,
+    Read = 1,
+    Write = 2,
+}
+
+internal enum FaultReason : uint
+{
+    None = 0,
+    NoSlot = 1,
+    ReadOnlySlot = 2,
+    Protected = 3,
+    BeyondLimit = 4,
+    NotMapped = 5,
+    NeedsFault = 6,
+}
+
+[Flags]
+internal enum FaultDone : uint
+{
+    None = 0,
+    Mapped = 1,
+    Split = 2,
+    Granted = 4,
+}
+
+/// <summary>What a fault or a translation found; <c>gmap_fault_result</c> of the ABI.</summary>
+internal struct FaultOutcome
+{
+    public ulong HostAddress;
+    public ulong LeafSize;
+    public Access Rights;
+    public FaultReason Reason;
+    public FaultDone Done;
+}
+
+/// <summary>
+/// Resolves accesses: maps the largest leaf that is allowed, splits, grants. In a section; allocates nothing on the managed heap.
+/// </summary>
+internal sealed class FaultResolver(AddressSpace space)
+{
+    private readonly TableTree _tree = space.Tree;
+    private readonly SpaceCounters _counters = space.Counters;
+
+    /// <summary>One access, with everything that does not change while it is resolved.</summary>
+    private readonly record struct Request(ulong Address, bool IsWrite, Slot Slot, SlotMap Map)
+    {
+        public ulong Segment => GuestAddress.SegmentBase(Address);
+
+        public int Page => GuestAddress.PageIndex(Address);
+
+        /// <summary>The summary bit of the page's cache line.</summary>
+        public uint Line => 1u << (Page / PageTable.LinePages);
+
+        /// <summary>
+        /// Whether a new entry begins dirty: a write does, and where the tables are not the truth nothing is ever armed.
+        /// </summary>
+        public bool InstallsDirty => !Slot.IsReadOnly && (IsWrite || !Slot.TracksEntries);
+    }
+
+    /// <summary>0, a program-interruption code with a reason, or no memory with nothing changed.</summary>
+    public int Resolve(ulong address, Access access, out FaultOutcome outcome)
+    {
+        outcome = default;
+        SlotMap map = space.Map;
+        Slot? slot = map.Find(address);
+        bool write = (access & Access.Write) != 0;
+        SpaceCounters.Add(ref write ? ref _counters.WriteFaults : ref _counters.ReadFaults);
+        if (slot is null || (write && slot.IsReadOnly))
+        {
+            SpaceCounters.Add(ref _counters.GuestConditions);
+            return slot is null ? NoSlot(address, ref outcome) : Refuse(FaultReason.ReadOnlySlot, Status.Protection, ref outcome);
+        }
+        var request = new Request(address, write, slot, map);
+        if (!_tree.TryMakeCell(address, map, out SegmentCell cell))
+        {
+            return Status.NoMemory;
+        }
+        int status;
+        do
+        {
+            SegmentEntry entry = cell.Load();
+            status = entry.IsLeaf ? ResolveLeaf(cell, entry, request, ref outcome)
+                : entry.IsTable ? ResolvePage(cell, entry, request, ref outcome)
+                : Install(cell, entry, request, ref outcome);
+        }
+        while (status == Status.TryAgain);
+        return status;
+    }
+
+    /// <summary>The condition for an address that no slot covers.</summary>
+    public int NoSlot(ulong address, ref FaultOutcome outcome)
+    {
+        if (address <= space.Limit)
+        {
+            return Refuse(FaultReason.NoSlot, Status.Addressing, ref outcome);
+        }
+        bool outOfReach = address >= Asce.SpanOf(_tree.Asce.Type);
+        return Refuse(FaultReason.BeyondLimit, outOfReach ? Status.AsceType : Status.Addressing, ref outcome);
+    }
+
+    private static int Refuse(FaultReason reason, int code, ref FaultOutcome outcome)
+    {
+        outcome.Reason = reason;
+        return code;
+    }
+
+    /// <summary>Nothing is mapped in the segment: a leaf if it fits, else a page table of tokens.</summary>
+    private int Install(SegmentCell cell, SegmentEntry seen, in Request request, ref FaultOutcome outcome)
+    {
+        if (space.Options.Huge && request.Slot.FitsLeaf(request.Segment))
+        {
+            // A write to a tracked slot maps the leaf clean, and splits it in the next round.
+            bool dirty = request.InstallsDirty && !(request.Slot.TracksEntries && space.Options.Policy != SplitPolicy.Never);
+            SegmentEntry leaf = SegmentEntry.Leaf(request.Slot.HostOf(request.Segment), !request.Slot.IsReadOnly, dirty);
+            if (cell.TryReplace(seen, leaf))
+            {
+                SpaceCounters.Add(ref _counters.SegmentsMapped);
+                outcome.Done |= FaultDone.Mapped;
+                SummarizeDirtyLeaf(cell, dirty);
+            }
+            return Status.TryAgain;
+        }
+        nint table = space.Engine.Pool.TryAllocate(TableKind.Page);
+        if (table == 0)
+        {
+            return Status.NoMemory;
+        }
+        PageTableBuilder.FillFromTokens(table, request.Segment, request.Map);
+        if (!cell.TryReplace(seen, SegmentEntry.Table((ulong)table, split: false)))
+        {
+            space.Engine.Pool.Free(table, TableKind.Page); // another thread was first
+        }
+        return Status.TryAgain;
+    }
+
+    private int ResolveLeaf(SegmentCell cell, SegmentEntry entry, in Request request, ref FaultOutcome outcome)
+    {
+        if (!request.IsWrite || !entry.IsProtected)
+        {
+            if (request.IsWrite)
+            {
+                cell.SetSummary(request.Line); // rule 1
+            }
+            outcome.HostAddress = entry.Frame | (request.Address & (GuestAddress.SegmentSize - 1));
+            outcome.LeafSize = GuestAddress.SegmentSize;
+            outcome.Rights = entry.IsProtected ? Access.Read : Access.Read | Access.Write;
+            return Status.Ok;
+        }
+        if (!request.Slot.TracksEntries || space.Options.Policy == SplitPolicy.Never || !entry.IsWritable)
+        {
+            // An entry from before the slot became writable gets the right first: the slot decides, not the entry.
+            SegmentEntry next = entry.IsWritable ? entry.WithGrant : entry.WithWritable;
+            if (cell.TryReplace(entry, next) && next.IsDirty)
+            {
+                SpaceCounters.Add(ref _counters.SegmentsGranted);
+                outcome.Done |= FaultDone.Granted;
+                SummarizeDirtyLeaf(cell, true);
+            }
+            return Status.TryAgain;
+        }
+        SplitOutcome split = Splitter.Split(cell, space.Engine.Pool, out bool wasted);
+        SpaceCounters.Add(ref _counters.SplitsLost, wasted ? 1 : 0);
+        if (split == SplitOutcome.Split)
+        {
+            SpaceCounters.Add(ref _counters.Splits);
+            outcome.Done |= FaultDone.Split;
+        }
+        return split == SplitOutcome.NoMemory ? Status.NoMemory : Status.TryAgain;
+    }
+
+    private int ResolvePage(SegmentCell cell, SegmentEntry entry, in Request request, ref FaultOutcome outcome)
+    {
+        var table = new PageTable(entry.TableOrigin);
+        PageEntry page = table.Load(request.Page);
+        if (page.IsInvalid || (request.IsWrite && page.IsProtected && !page.IsGrantable))
+        {
+            return InstallPage(cell, request, ref outcome);
+        }
+        if (request.IsWrite && page.IsProtected)
+        {
+            if (table.TryReplace(request.Page, page, page.WithGrant))
+            {
+                SpaceCounters.Add(ref _counters.PagesGranted);
+                outcome.Done |= FaultDone.Granted;
+            }
+            return Status.TryAgain;
+        }
+        if (request.IsWrite)
+        {
+            cell.SetSummary(request.Line); // rule 1, also for the second writer
+        }
+        outcome.HostAddress = page.Frame | (request.Address & (GuestAddress.PageSize - 1));
+        outcome.LeafSize = GuestAddress.PageSize;
+        outcome.Rights = page.IsProtected ? Access.Read : Access.Read | Access.Write;
+        return Status.Ok;
+    }
+
+    /// <summary>Maps one page of a page table, or renews an entry that is older than the slot's right to write (rule 17).</summary>
+    private int InstallPage(SegmentCell cell, in Request request, ref FaultOutcome outcome)
+    {
+        if (!cell.TryLock(out PageTable table))
+        {
+            return Status.TryAgain;
+        }
+        PageEntry seen = table.Load(request.Page);
+        if (seen.IsInvalid)
+        {
+            ulong frame = request.Slot.HostOf(request.Address & ~(GuestAddress.PageSize - 1));
+            PageEntry page = PageEntry.Leaf(frame, !request.Slot.IsReadOnly, request.InstallsDirty);
+            if (table.TryReplace(request.Page, seen, page))
+            {
+                SpaceCounters.Add(ref _counters.PagesMapped);
+                outcome.Done |= page.IsDirty ? FaultDone.Mapped | FaultDone.Granted : FaultDone.Mapped;
+                cell.SetSummary(page.IsDirty ? request.Line : 0);
+            }
+        }
+        else if (!seen.IsWritable && !request.Slot.IsReadOnly)
+        {
+            _ = table.TryReplace(request.Page, seen, seen.WithWritable);
+        }
+        cell.Unlock();
+        return Status.TryAgain;
+    }
+
+    private static void SummarizeDirtyLeaf(SegmentCell cell, bool dirty)
+    {
+        if (dirty)
+        {
+            cell.SetSummary(SegmentCell.AllLines);
+        }
+    }
+}

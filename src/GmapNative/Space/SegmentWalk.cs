@@ -1,0 +1,94 @@
+using GmapNative.Bits;
+using GmapNative.Memory;
+using GmapNative.Tables;
+
+namespace GmapNative.Space;
+
+/// <summary>
+/// Walks the segments of a slot whose summary word says that something may be dirty, and takes it (rule 11). Enters sections of its
+/// own, one for each 2 GB. The caller holds the slot's harvest lock, or the configuration lock while the slot has no log yet.
+/// </summary>
+internal sealed class SegmentWalk(AddressSpace space, Slot slot)
+{
+    /// <summary>
+    /// Takes start..end-1 (page aligned, inside the slot); the bits are in <paramref name="log"/> first (null: dropped). A leaf
+    /// that is only partly in the range is taken as a whole. Without <paramref name="rearm"/> the bits are poured and stay.
+    /// Returns the number of pages found.
+    /// </summary>
+    public long Take(ulong start, ulong end, PinnedBitmap? log, bool rearm = true)
+    {
+        long taken = 0;
+        for (ulong at = start; at < end;)
+        {
+            ulong region = at & ~(GuestAddress.RegionThirdSize - 1);
+            ulong stop = end - region < GuestAddress.RegionThirdSize ? end : region + GuestAddress.RegionThirdSize;
+            int section = LibrarySections.Enter();
+            if (space.Tree.TryFind(at, out SegmentTable table))
+            {
+                taken += TakeRegion(table, region, at, stop, log, rearm);
+            }
+            LibrarySections.Leave(section);
+            at = stop;
+        }
+        SpaceCounters.Add(ref space.Counters.PagesTaken, rearm ? taken : 0);
+        return taken;
+    }
+
+    /// <summary>Takes the pages of a bitmap word: bit i is page <paramref name="firstPage"/> + i of the slot.</summary>
+    public long TakeMask(ulong firstPage, ulong mask, PinnedBitmap log)
+    {
+        long taken = 0;
+        while (mask != 0)
+        {
+            int from = System.Numerics.BitOperations.TrailingZeroCount(mask);
+            int length = System.Numerics.BitOperations.TrailingZeroCount(~(mask >> from));
+            mask &= ~PinnedBitmap.RunMask(from, length);
+            ulong start = slot.GuestAddress + ((firstPage + (ulong)from) << GuestAddress.PageShift);
+            taken += Take(start, start + ((ulong)length << GuestAddress.PageShift), log);
+        }
+        return taken;
+    }
+
+    private long TakeRegion(SegmentTable table, ulong region, ulong start, ulong end, PinnedBitmap? log, bool rearm)
+    {
+        long taken = 0;
+        int last = GuestAddress.SegmentIndex(end - 1) + 1;
+        for (int i = GuestAddress.SegmentIndex(start); (i = table.NextFlagged(i, last)) < last; i++)
+        {
+            ulong segment = region + ((ulong)i << GuestAddress.SegmentShift);
+            taken += TakeSegment(table.Cell(i), segment, start, end, log, rearm);
+        }
+        return taken;
+    }
+
+    private long TakeSegment(SegmentCell cell, ulong segment, ulong start, ulong end, PinnedBitmap? log, bool rearm)
+    {
+        if (cell.Load().IsLeaf && DirtyTake.Leaf(cell, slot, segment, log, rearm))
+        {
+            return GuestAddress.PageTableEntries;
+        }
+        long taken = 0;
+        if (cell.TryLock(out PageTable table))
+        {
+            uint lines = cell.Summary;
+            for (int group = 0; group < PageTable.Groups; group++)
+            {
+                ulong mask = DirtyTake.MaskOf(segment, group, start, end) & PagesOf((byte)(lines >> (8 * group)));
+                taken += mask == 0 ? 0 : DirtyTake.Pages(cell, table, group, mask, slot, segment, log, rearm);
+            }
+            cell.Unlock();
+        }
+        return taken;
+    }
+
+    /// <summary>Eight pages for each line of a group.</summary>
+    private static ulong PagesOf(byte lines)
+    {
+        ulong mask = 0;
+        for (int line = 0; line < 8; line++)
+        {
+            mask |= (lines >> line & 1) != 0 ? 0xFFUL << (line * PageTable.LinePages) : 0;
+        }
+        return mask;
+    }
+}

@@ -1,0 +1,261 @@
+using System;
+using GmapNative.Bits;
+using GmapNative.Memory;
+using GmapNative.Tables;
+
+namespace GmapNative.Space;
+
+/// <summary>What a host asks of a slot; see <c>gmap_slot</c>.</summary>
+internal readonly unsafe record struct SlotRequest
+{
+    public required uint Id { get; init; }
+
+    public ulong GuestAddress { get; init; }
+
+    /// <summary>Bytes; 0 deletes.</summary>
+    public ulong Size { get; init; }
+
+    public ulong HostAddress { get; init; }
+
+    public bool ReadOnly { get; init; }
+
+    public bool LogDirty { get; init; }
+
+    public bool InitiallyDirty { get; init; }
+
+    /// <summary>Where the last dirty bits of the old slot go; valid for the call, FinalWords words.</summary>
+    public nint FinalBitmap { get; init; }
+
+    public ulong FinalWords { get; init; }
+}
+
+/// <summary>
+/// Creates, changes and deletes slots: publish, wait for calls, walk and change, bump, grace, return (rule 19).
+/// </summary>
+internal sealed unsafe class SlotChanges(AddressSpace space)
+{
+    /// <summary>See <c>gmap_slot_set</c> for the results.</summary>
+    public int Set(in SlotRequest request)
+    {
+        if (space.Epochs.IsCallerInside())
+        {
+            return Status.Deadlock;
+        }
+        int status;
+        lock (space.Configuration)
+        {
+            if (space.IsDead)
+            {
+                return Status.BadHandle;
+            }
+            Slot? old = space.Map.ById(request.Id);
+            status = Check(request, old);
+            if (status == Status.Ok)
+            {
+                status = request.Size == 0 ? Delete(old!, request)
+                    : old is null ? Create(request, null)
+                    : old.GuestAddress == request.GuestAddress && old.Size == request.Size && old.HostAddress == request.HostAddress
+                        ? ChangeFlags(old, request)
+                        : Replace(old, request);
+            }
+        }
+        space.Engine.ReportLockRefusal();
+        return status;
+    }
+
+    /// <summary>Gives a slot's logs and backing back when the space ends. Nobody can reach the slot any more.</summary>
+    public void Release(Slot slot)
+    {
+        slot.Backing?.Close();
+        HandOut(slot, new SlotRequest { Id = slot.Id });
+    }
+
+    private int Check(in SlotRequest request, Slot? old)
+    {
+        if (old?.Tracking is not null && request.FinalBitmap != 0 && request.FinalWords < (old.Pages + 63) / 64)
+        {
+            return Status.NoBuffer;
+        }
+        if (request.Size == 0)
+        {
+            return old is null ? Status.NoEntry : Status.Ok;
+        }
+        bool aligned = GuestAddress.IsPageAligned(request.GuestAddress | request.Size | request.HostAddress);
+        ulong last = request.GuestAddress + request.Size - 1;
+        if (!aligned || last < request.GuestAddress || last > space.Limit || request.HostAddress + request.Size - 1 < request.HostAddress
+            || (request.InitiallyDirty && !request.LogDirty))
+        {
+            return Status.Invalid;
+        }
+        foreach (Slot other in space.Map.Slots)
+        {
+            if (other.Id != request.Id && other.GuestAddress <= last && request.GuestAddress < other.End)
+            {
+                return Status.Exists;
+            }
+        }
+        return Status.Ok;
+    }
+
+    private int Create(in SlotRequest request, SlotTracking? tracking)
+    {
+        if (request.LogDirty && tracking is null && !TryTrack(request, out tracking))
+        {
+            return Status.NoMemory;
+        }
+        var slot = new Slot(request.Id, request.GuestAddress, request.Size, request.HostAddress, request.ReadOnly) { Tracking = tracking };
+        SlotMap map = space.Map.With(slot);
+        space.Publish(map);
+        space.Epochs.WaitForCalls();
+        // Nothing is mapped there: this only turns holes into empty entries.
+        _ = UnmapAll(slot, map);
+        SpaceCounters.Add(ref space.Counters.Armings, slot.Tracking is null ? 0 : 1);
+        return Status.Ok;
+    }
+
+    private bool TryTrack(in SlotRequest request, out SlotTracking? tracking)
+    {
+        ulong pages = request.Size >> GuestAddress.PageShift;
+        tracking = SlotTracking.TryCreate(space.Engine.Arena, pages);
+        if (tracking is not null && request.InitiallyDirty)
+        {
+            tracking.Log.OrRange(0, pages);
+        }
+        return tracking is not null;
+    }
+
+    private int Delete(Slot old, in SlotRequest request)
+    {
+        int status = Withdraw(old);
+        HandOut(old, request);
+        return status;
+    }
+
+    /// <summary>A moved or resized slot is deleted and made again; what it needs is allocated before anything changes.</summary>
+    private int Replace(Slot old, in SlotRequest request)
+    {
+        if (old.Backing is not null)
+        {
+            return Status.Busy;
+        }
+        SlotTracking? tracking = null;
+        if (request.LogDirty && !TryTrack(request, out tracking))
+        {
+            return Status.NoMemory;
+        }
+        int status = Withdraw(old);
+        HandOut(old, request);
+        int created = Create(request, tracking);
+        return status != Status.Ok ? status : created;
+    }
+
+    /// <summary>Unpublishes a slot and takes its mappings away. Its last bits are in its log and epoch afterwards.</summary>
+    private int Withdraw(Slot old)
+    {
+        SlotMap map = space.Map.Without(old);
+        space.Publish(map);
+        space.Epochs.WaitForCalls();
+        if (old is { Backing: not null, Tracking: not null })
+        {
+            LastTake(old);
+        }
+        old.Backing?.Close();
+        int status = UnmapAll(old, map);
+        RetireRegions(old, map);
+        int grace = space.Limbo.GraceAndReclaim();
+        return status != Status.Ok ? status : grace;
+    }
+
+    /// <summary>
+    /// Every page of a slot. Whole segments and holes need no split, and readers that never leave cannot stop it: so it ends.
+    /// </summary>
+    private int UnmapAll(Slot slot, SlotMap tokens) =>
+        new RangeUnmapper(space, slot, tokens, insist: true).Unmap(slot.GuestAddress, slot.End, out _);
+
+    private void RetireRegions(Slot old, SlotMap map)
+    {
+        ulong region = old.GuestAddress & ~(GuestAddress.RegionThirdSize - 1);
+        for (; region < old.End; region += GuestAddress.RegionThirdSize)
+        {
+            nint table = map.HasSlot(region, GuestAddress.RegionThirdSize) ? 0 : space.Tree.UnlinkRegion(region, map);
+            if (table != 0)
+            {
+                space.Limbo.Add(table, TableKind.Segment);
+            }
+            space.Tree.RefreshRegionToken(region, map);
+        }
+    }
+
+    /// <summary>Writes the last bits out and lets the logs go. A harvest that still waits finds the slot retired.</summary>
+    private void HandOut(Slot old, in SlotRequest request)
+    {
+        SlotTracking? tracking = old.Tracking;
+        if (tracking is null)
+        {
+            return;
+        }
+        lock (tracking.Gate)
+        {
+            for (ulong page = 0; request.FinalBitmap != 0 && page < old.Pages; page += 64)
+            {
+                // The caller's buffer, checked to have (pages + 63) / 64 words.
+                ((ulong*)request.FinalBitmap)[page / 64] = tracking.Log.Peek(page) | tracking.Epoch.Peek(page);
+            }
+            tracking.Free(); // no call has it: the slot was withdrawn, the calls of before have ended, harvests look it up here
+        }
+    }
+
+    private int ChangeFlags(Slot old, in SlotRequest request)
+    {
+        SlotTracking? tracking = old.Tracking;
+        bool arms = request.LogDirty && tracking is null;
+        bool disarms = !request.LogDirty && tracking is not null;
+        if (arms && !TryTrack(request, out tracking))
+        {
+            return Status.NoMemory;
+        }
+        if (arms && old.Backing is not null)
+        {
+            int armed = old.Backing.Arm();
+            if (armed != Status.Ok)
+            {
+                tracking!.Free();
+                return armed;
+            }
+        }
+        Slot slot = old with { IsReadOnly = request.ReadOnly, Tracking = disarms ? null : tracking };
+        SlotMap map = space.Map.Without(old).With(slot);
+        space.Publish(map);
+        space.Epochs.WaitForCalls();
+        int status = request.ReadOnly && !old.IsReadOnly ? UnmapAll(slot, map) : Status.Ok; // what is mapped may be writable
+        if (arms && slot.Backing is null)
+        {
+            // Stale soft-dirty is dropped, what is mapped is protected: from here on each first write is seen.
+            _ = new SegmentWalk(space, slot).Take(slot.GuestAddress, slot.End, log: null);
+        }
+        else if (disarms && request.FinalBitmap != 0)
+        {
+            LastTake(old);
+        }
+        SpaceCounters.Add(ref space.Counters.Armings, arms ? 1 : 0);
+        int grace = arms || disarms || request.ReadOnly != old.IsReadOnly ? space.Limbo.GraceAndReclaim() : Status.Ok;
+        if (disarms)
+        {
+            HandOut(old, request);
+        }
+        return status != Status.Ok ? status : grace;
+    }
+
+    /// <summary>Brings what is dirty into the log before it is handed out.</summary>
+    private void LastTake(Slot old)
+    {
+        if (old.Backing is not null)
+        {
+            _ = old.Backing.Collect(0, old.Pages, rearm: false, old.Tracking!.Log, out _);
+        }
+        else
+        {
+            _ = new SegmentWalk(space, old).Take(old.GuestAddress, old.End, old.Tracking!.Log);
+        }
+    }
+}

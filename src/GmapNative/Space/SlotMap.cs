@@ -1,0 +1,63 @@
+using System;
+using GmapNative.Tables;
+
+namespace GmapNative.Space;
+
+/// <summary>All slots of a space at one time, sorted by guest address. Immutable: read without a lock, replaced as a whole.</summary>
+internal sealed class SlotMap : ITokenSource
+{
+    private readonly Slot[] _slots;
+
+    private SlotMap(Slot[] slots)
+    {
+        _slots = slots;
+    }
+
+    public static SlotMap None { get; } = new([]);
+
+    public ReadOnlySpan<Slot> Slots => _slots;
+
+    /// <summary>The slot that an address lies in, or null.</summary>
+    public Slot? Find(ulong address)
+    {
+        int index = LastAtOrBelow(address);
+        return index >= 0 && address < _slots[index].End ? _slots[index] : null;
+    }
+
+    public Slot? ById(uint id) => Array.Find(_slots, slot => slot.Id == id);
+
+    /// <inheritdoc/>
+    public bool HasSlot(ulong address, ulong size)
+    {
+        int index = LastAtOrBelow(address + size - 1);
+        return index >= 0 && address < _slots[index].End;
+    }
+
+    public SlotMap With(Slot slot)
+    {
+        Slot[] slots = [.. _slots, slot];
+        Array.Sort(slots, (left, right) => left.GuestAddress.CompareTo(right.GuestAddress));
+        return new SlotMap(slots);
+    }
+
+    public SlotMap Without(Slot slot) => new(Array.FindAll(_slots, other => other.Id != slot.Id));
+
+    private int LastAtOrBelow(ulong address)
+    {
+        int low = 0;
+        int high = _slots.Length - 1;
+        while (low <= high)
+        {
+            int middle = (low + high) >>> 1;
+            if (_slots[middle].GuestAddress <= address)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle - 1;
+            }
+        }
+        return high;
+    }
+}

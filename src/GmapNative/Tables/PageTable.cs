@@ -1,0 +1,59 @@
+using System.Threading;
+using GmapNative.Bits;
+
+namespace GmapNative.Tables;
+
+/// <summary>
+/// A live page table: 256 entries, 2 KB aligned. Valid while its holder is in a section or holds the configuration lock.
+/// </summary>
+internal readonly unsafe struct PageTable(ulong origin)
+{
+    /// <summary>Pages in a group: one word of a bitmap, eight cache lines of the table.</summary>
+    public const int GroupPages = 64;
+    public const int Groups = GuestAddress.PageTableEntries / GroupPages;
+    public const int LinePages = 8;
+
+    // 256 words in a page table of the arena: aligned, and not reused before a grace (rule 18).
+    private readonly ulong* _entries = (ulong*)origin;
+
+    public ulong Origin => (ulong)_entries;
+
+    public PageEntry Load(int page) => new(Volatile.Read(ref _entries[page]));
+
+    public bool TryReplace(int page, PageEntry expected, PageEntry value) =>
+        Interlocked.CompareExchange(ref _entries[page], value.Value, expected.Value) == expected.Value;
+
+    /// <summary>Bit i: page 64 * group + i is soft-dirty. Looks only at the lines of <paramref name="lines"/> (8 bits).</summary>
+    public ulong SoftDirty(int group, uint lines)
+    {
+        ulong found = 0;
+        for (int line = 0; lines != 0; line++, lines >>= 1)
+        {
+            if ((lines & 1) == 0)
+            {
+                continue;
+            }
+            ulong* entry = _entries + (group * GroupPages) + (line * LinePages);
+            for (int i = 0; i < LinePages; i++)
+            {
+                ulong bit = (Volatile.Read(ref entry[i]) & PageEntry.SoftDirty) / PageEntry.SoftDirty;
+                found |= bit << ((line * LinePages) + i);
+            }
+        }
+        return found;
+    }
+
+    /// <summary>Makes the pages of <paramref name="mask"/> clean and protected, one compare-and-swap each.</summary>
+    public void Arm(int group, ulong mask)
+    {
+        for (; mask != 0; mask &= mask - 1)
+        {
+            int page = (group * GroupPages) + System.Numerics.BitOperations.TrailingZeroCount(mask);
+            PageEntry entry = Load(page);
+            while (!TryReplace(page, entry, entry.WithArmed))
+            {
+                entry = Load(page); // an inline writer was here
+            }
+        }
+    }
+}

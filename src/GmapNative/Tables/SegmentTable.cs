@@ -1,0 +1,77 @@
+using System;
+using System.Threading;
+using GmapNative.Bits;
+using GmapNative.Memory;
+
+namespace GmapNative.Tables;
+
+/// <summary>A live segment table: 2048 entries (16 KB aligned) and 2048 summary words behind them.</summary>
+internal readonly unsafe struct SegmentTable(ulong origin)
+{
+    public const int SummaryOffset = GuestAddress.TableEntries * sizeof(ulong);
+
+    // A segment table of the arena: 32 KB, aligned, not reused before a grace.
+    private readonly ulong* _entries = (ulong*)origin;
+
+    public ulong Origin => (ulong)_entries;
+
+    public SegmentCell Cell(int index) => new(_entries + index, Summaries + index);
+
+    /// <summary>The first segment in first..end-1 whose summary word is not zero, or <paramref name="end"/>.</summary>
+    public int NextFlagged(int first, int end)
+    {
+        int found = new ReadOnlySpan<uint>(Summaries + first, end - first).IndexOfAnyExcept(0u);
+        return found < 0 ? end : first + found;
+    }
+
+    /// <summary>Fills an unlinked table with tokens; clears its summary words.</summary>
+    public void Initialize(ulong regionBase, ITokenSource tokens)
+    {
+        for (int i = 0; i < GuestAddress.TableEntries; i++)
+        {
+            ulong address = regionBase + ((ulong)i << GuestAddress.SegmentShift);
+            _entries[i] = tokens.HasSlot(address, GuestAddress.SegmentSize)
+                ? SegmentEntry.Empty.Value
+                : SegmentEntry.Hole(Status.Addressing).Value;
+        }
+        new Span<uint>(Summaries, GuestAddress.TableEntries).Clear();
+    }
+
+    private uint* Summaries => (uint*)((byte*)_entries + SummaryOffset);
+}
+
+/// <summary>A live region table: 2048 entries, 16 KB aligned.</summary>
+internal readonly unsafe struct RegionTable(ulong origin)
+{
+    private readonly ulong* _entries = (ulong*)origin; // a region table of the arena, as above
+
+    public ulong Origin => (ulong)_entries;
+
+    public RegionEntry Load(int index) => new(Volatile.Read(ref _entries[index]));
+
+    public bool TryReplace(int index, RegionEntry expected, RegionEntry value) =>
+        Interlocked.CompareExchange(ref _entries[index], value.Value, expected.Value) == expected.Value;
+
+    /// <summary>Fills an unlinked region-third table with tokens.</summary>
+    public void Initialize(ITokenSource tokens)
+    {
+        for (int i = 0; i < GuestAddress.TableEntries; i++)
+        {
+            ulong address = (ulong)i << GuestAddress.RegionThirdShift;
+            _entries[i] = Token(tokens, address).Value;
+        }
+    }
+
+    /// <summary>What an entry says about 2 GB that have no table.</summary>
+    public static RegionEntry Token(ITokenSource tokens, ulong address) =>
+        tokens.HasSlot(address, GuestAddress.RegionThirdSize)
+            ? RegionEntry.Empty(TableType.RegionThird)
+            : RegionEntry.Hole(TableType.RegionThird, Status.Addressing);
+}
+
+/// <summary>What tables ask about addresses that they do not map: they know no slots.</summary>
+internal interface ITokenSource
+{
+    /// <summary>Whether a fault may map something in a range that does not wrap.</summary>
+    bool HasSlot(ulong address, ulong size);
+}
