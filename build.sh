@@ -151,7 +151,7 @@ publish_library() {
     local published=$ARTIFACTS/dotnet/publish/GmapNative.Exports/release_linux-x64
     local inputs=()
     mapfile -t inputs < <(managed_inputs)
-    stale library "${inputs[@]}" || [[ $# -gt 0 ]] || return 0
+    stale library "${inputs[@]}" || [[ ! -e $LIB/$SONAME || $# -gt 0 ]] || return 0
     say 'building libgmapnative.so'
     dotnet publish native-exports/GmapNative.Exports.csproj -c "$CONFIGURATION" -v quiet --no-restore "$@"
     mkdir -p "$LIB"
@@ -198,9 +198,9 @@ build_tests() {
     if [[ -f tests/native/Makefile ]]; then make_in tests/native "$OUT/tests" "$ARTIFACTS/obj/tests"; fi
     local inputs=()
     mapfile -t inputs < <(managed_inputs)
-    stale tests "${inputs[@]}" tests/GmapNative.Tests || return 0
+    stale tests "${inputs[@]}" tests/GmapNative.Tests || [[ ! -e $TESTS ]] || return 0
     say 'building the tests'
-    dotnet build tests/GmapNative.Tests -c "$CONFIGURATION" -v quiet --no-restore -clp:NoSummary
+    dotnet build tests/GmapNative.Tests -c "$CONFIGURATION" -v quiet --no-restore --nologo -clp:'NoSummary;ErrorsOnly'
     fresh tests
 }
 
