@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
 # GmapNative: set up, build, test, show. `./build.sh help` lists the verbs; each does first what it needs.
 #
-# A C host is a folder of native-exports/hosts/ with a Makefile. Build.sh calls `make -C <folder> all` with
+# A C host is a folder of native-exports/hosts/ with a Makefile. build.sh calls `make -C <folder>` with
 #   INC      native-exports/include: gmap.h, gmap_inline.h, gmap.hpp
 #   LIB      artifacts/lib: libgmapnative.so.1, and the link libgmapnative.so that -lgmapnative finds
 #   OUT      artifacts/bin: where the program goes, as $(OUT)/gmap-<folder>
 #   OBJ      artifacts/obj/hosts/<folder>: where object files go
-#   SQLITE   1 if <sqlite3.h> is there, 0 if the host must do without
-#   CC CXX CFLAGS CXXFLAGS LDFLAGS   taken from the environment if set there, else the defaults below;
-#            LDFLAGS holds -L$(LIB) and a run path, so that the program finds the library without LD_LIBRARY_PATH.
+#   CC CXX CFLAGS CXXFLAGS LDFLAGS   in the environment; what is not set there is set below. LDFLAGS holds -L$(LIB) and a
+#            run path, so that the program finds the library without LD_LIBRARY_PATH.
 # tests/native, if it has a Makefile, is made the same way by `test`, with OUT = artifacts/bin/tests.
 #
 # The tests get GMAP_ROOT (this folder) and GMAP_ARTIFACTS (artifacts/), and the same variables of the C compiler.
@@ -79,16 +78,14 @@ fresh() { mv -f "$ARTIFACTS/stamps/$1.begun" "$ARTIFACTS/stamps/$1"; }
 
 has_header() { printf '#include <%s>\n' "$1" | "$CC" -E -x c - >/dev/null 2>&1; }
 
-# The Debian packages that are missing: first those that nothing works without, then those that some part can do without.
+# The Debian packages of which something is missing, one a line.
 missing_packages() {
-    local needed=() wanted=()
-    command -v "$CC" >/dev/null || needed+=("$CC")
-    command -v "$CXX" >/dev/null || needed+=("$CXX")
-    command -v make >/dev/null || needed+=(make)
-    { command -v nm && command -v objcopy; } >/dev/null || needed+=(binutils)
-    if ! command -v "$CC" >/dev/null || ! has_header stdio.h; then needed+=(libc6-dev); fi
-    if ! command -v "$CC" >/dev/null || ! has_header sqlite3.h; then wanted+=(libsqlite3-dev); fi
-    printf '%s|%s\n' "${needed[*]}" "${wanted[*]}"
+    command -v "$CC" >/dev/null || echo "$CC"
+    command -v "$CXX" >/dev/null || echo "$CXX"
+    command -v make >/dev/null || echo make
+    { command -v nm && command -v objcopy; } >/dev/null || echo binutils
+    has_header stdio.h || echo libc6-dev
+    has_header sqlite3.h || echo libsqlite3-dev
 }
 
 install_packages() {
@@ -116,18 +113,14 @@ check_sdk() {
 }
 
 setup() {
-    local missing needed wanted
+    local missing=() projects=()
     check_sdk
-    missing=$(missing_packages)
-    if [[ $missing != '|' ]]; then
-        read -r -a needed <<<"${missing%%|*}"
-        read -r -a wanted <<<"${missing##*|}"
-        install_packages "${needed[@]}" "${wanted[@]}" || true
-        missing=$(missing_packages)
-        [[ -z ${missing%%|*} ]] || fail "still missing: ${missing%%|*}"
-        [[ -z ${missing##*|} ]] || warn "still missing: ${missing##*|}; the SQLite guest is left out"
+    mapfile -t missing < <(missing_packages)
+    if [[ ${#missing[@]} -gt 0 ]]; then
+        install_packages "${missing[@]}" || warn 'the packages could not be installed'
+        mapfile -t missing < <(missing_packages)
+        [[ ${#missing[@]} -eq 0 ]] || fail "still missing, and needed: ${missing[*]}"
     fi
-    local projects=()
     mapfile -t projects < <(find src native-exports tests -name '*.csproj')
     if stale restore Directory.Build.props Directory.Packages.props global.json GmapNative.sln "${projects[@]}"; then
         say 'restoring NuGet packages: ILCompiler (NativeAOT) and'
@@ -174,10 +167,11 @@ check_exports() {
 }
 
 make_in() { # FOLDER OUT OBJ
-    local sqlite=0
-    if has_header sqlite3.h; then sqlite=1; fi
+    local run=(make --no-print-directory -s -j"$(nproc)" -C "$1" INC="$INC" LIB="$LIB" OUT="$2" OBJ="$3")
     mkdir -p "$2" "$3"
-    make --no-print-directory -s -j"$(nproc)" -C "$1" INC="$INC" LIB="$LIB" OUT="$2" OBJ="$3" SQLITE="$sqlite" all
+    if "${run[@]}" -q 2>/dev/null; then return 0; fi
+    say "building $1"
+    "${run[@]}"
 }
 
 build() {
@@ -200,7 +194,7 @@ build_tests() {
     mapfile -t inputs < <(managed_inputs)
     stale tests "${inputs[@]}" tests/GmapNative.Tests || [[ ! -e $TESTS ]] || return 0
     say 'building the tests'
-    dotnet build tests/GmapNative.Tests -c "$CONFIGURATION" -v quiet --no-restore --nologo -clp:'NoSummary;ErrorsOnly'
+    dotnet msbuild tests/GmapNative.Tests -p:Configuration="$CONFIGURATION" -v:quiet -nologo # `dotnet build` says too much
     fresh tests
 }
 
