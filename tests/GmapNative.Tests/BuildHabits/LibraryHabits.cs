@@ -49,8 +49,8 @@ public sealed class LibraryHabits
     [Test]
     public void Library_stays_after_dlclose_and_reserves_little_address_space()
     {
-        string source = Path.Combine(Repository.Root, "tests", "native", "lifecycle.c");
-        string program = Path.Combine(Repository.Artifacts, "bin", "tests", "lifecycle");
+        string source = Path.Combine(Repository.Root, "tests", "native", "loading.c");
+        string program = Path.Combine(Repository.Artifacts, "bin", "tests", "loading");
         Directory.CreateDirectory(Path.GetDirectoryName(program)!);
         string compiler = Environment.GetEnvironmentVariable("CC") ?? "gcc";
         string[] warnings = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
@@ -61,7 +61,7 @@ public sealed class LibraryHabits
         Assert.That(status, Is.Zero, output);
         Match grown = Regex.Match(output, @"address space: \+(\d+) MiB");
         Assert.That(grown.Success, output);
-        // Measured: 201 MiB, of which 128 are the collector's range. Without the limits of the project file it is 256 GiB.
+        // Measured: 201 MiB, of which 128 are the collector's range. Without the limits of the project file it was 48,335 MiB.
         Assert.That(int.Parse(grown.Groups[1].Value, CultureInfo.InvariantCulture), Is.InRange(1, 300));
     }
 }
