@@ -1,0 +1,264 @@
+#!/usr/bin/env bash
+# GmapNative: set up, build, test, show. `./build.sh help` lists the verbs; each does first what it needs.
+#
+# A C host is a folder of native-exports/hosts/ with a Makefile. build.sh calls `make -C <folder>` with
+#   INC      native-exports/include: gmap.h, gmap_inline.h, gmap.hpp
+#   LIB      artifacts/lib: libgmapnative.so.1, and the link libgmapnative.so that -lgmapnative finds
+#   OUT      artifacts/bin: where the program goes, as $(OUT)/gmap-<folder>
+#   OBJ      artifacts/obj/hosts/<folder>: where object files go
+#   CC CXX CFLAGS CXXFLAGS LDFLAGS   in the environment; what is not set there is set below. LDFLAGS holds -L$(LIB) and a
+#            run path, so that the program finds the library without LD_LIBRARY_PATH.
+# tests/native, if it has a Makefile, is made the same way by `test`, with OUT = artifacts/bin/tests.
+#
+# The tests get GMAP_ROOT (this folder) and GMAP_ARTIFACTS (artifacts/), and the same variables of the C compiler.
+set -euo pipefail
+
+ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+cd "$ROOT"
+
+ARTIFACTS=$ROOT/artifacts
+INC=$ROOT/native-exports/include
+LIB=$ARTIFACTS/lib
+OUT=$ARTIFACTS/bin
+SONAME=libgmapnative.so.1
+CONFIGURATION=Release
+TESTS=$ARTIFACTS/dotnet/bin/GmapNative.Tests/release/GmapNative.Tests
+
+export CC=${CC:-gcc} CXX=${CXX:-g++}
+WARNINGS='-Wall -Wextra -Wpedantic -Werror'
+export CFLAGS=${CFLAGS:-"-std=c11 -O2 -g $WARNINGS"}
+export CXXFLAGS=${CXXFLAGS:-"-std=c++17 -O2 -g $WARNINGS"}
+export LDFLAGS=${LDFLAGS:-"-L$LIB -Wl,-rpath,'\$\$ORIGIN/../lib' -Wl,-rpath,'\$\$ORIGIN/../../lib'"}
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 DOTNET_CLI_WORKLOAD_UPDATE_NOTIFY_DISABLE=1
+# A compiler node that lives on would hold the pipe of `./build.sh test | tee log` open.
+export MSBUILDDISABLENODEREUSE=1
+
+# ---- saying things -----------------------------------------------------------------------------------------------------
+
+if [[ -t 1 && -z ${NO_COLOR:-} && ${TERM:-dumb} != dumb ]]; then
+    BOLD=$'\e[1m' RED=$'\e[31m' YELLOW=$'\e[33m' PLAIN=$'\e[0m'
+else
+    BOLD='' RED='' YELLOW='' PLAIN=''
+fi
+
+say()  { printf '%s==> %s%s\n' "$BOLD" "$*" "$PLAIN"; }
+warn() { printf '%swarning: %s%s\n' "$YELLOW" "$*" "$PLAIN" >&2; }
+fail() { printf '%serror: %s%s\n' "$RED" "$*" "$PLAIN" >&2; exit 1; }
+
+usage() {
+    cat <<'EOF'
+usage: ./build.sh VERB [OPTIONS]
+
+  setup     check the .NET SDK, install the Debian packages that are missing, restore the NuGet packages
+  build     artifacts/lib/libgmapnative.so (NativeAOT), its exports checked, and the C hosts in artifacts/bin
+  test      every test; OPTIONS go to the test runner: --filter 'FullyQualifiedName~Dirty'
+  demo      live-migrate a running guest; OPTIONS go to gmap-migrate: --memory 512M --json
+  format    lay out the C# sources; --check only tells whether they are
+  clean     remove everything that a build made
+  help      this text
+
+Each verb does first what it needs: test and demo build, build sets up.
+EOF
+}
+
+# ---- what is out of date -----------------------------------------------------------------------------------------------
+
+# stale NAME PATH...: has anything under the paths changed since `fresh NAME` was last said?
+stale() {
+    local stamp=$ARTIFACTS/stamps/$1
+    shift
+    mkdir -p "$ARTIFACTS/stamps"
+    touch "$stamp.begun" # what changes while the step runs is newer than this, and so is done again
+    [[ ! -e $stamp || -n $(find "$@" -newer "$stamp" -print -quit) ]]
+}
+
+fresh() { mv -f "$ARTIFACTS/stamps/$1.begun" "$ARTIFACTS/stamps/$1"; }
+
+# ---- setup -------------------------------------------------------------------------------------------------------------
+
+has_header() { printf '#include <%s>\n' "$1" | "$CC" -E -x c - >/dev/null 2>&1; }
+
+# The Debian packages of which something is missing, one a line.
+missing_packages() {
+    command -v "$CC" >/dev/null || echo "$CC"
+    command -v "$CXX" >/dev/null || echo "$CXX"
+    command -v make >/dev/null || echo make
+    { command -v nm && command -v objcopy; } >/dev/null || echo binutils
+    has_header stdio.h || echo libc6-dev
+    has_header sqlite3.h || echo libsqlite3-dev
+}
+
+install_packages() {
+    local as_root=()
+    command -v apt-get >/dev/null || { warn 'no apt-get here, so nothing can be installed'; return 1; }
+    if [[ $(id -u) != 0 ]]; then
+        if ! sudo -n true 2>/dev/null; then
+            warn "not root, and no sudo without a password; run: sudo apt-get install $*"
+            return 1
+        fi
+        as_root=(sudo -n)
+    fi
+    say "installing Debian packages: $*"
+    if ! "${as_root[@]}" apt-get update -qq; then warn 'apt-get update failed; going on with the package lists that are here'; fi
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
+check_sdk() {
+    command -v dotnet >/dev/null ||
+        fail 'the .NET SDK 10 is missing (https://dotnet.microsoft.com/download/dotnet/10.0); put dotnet on the PATH'
+    local version
+    version=$(dotnet --version 2>/dev/null) ||
+        fail "global.json asks for the .NET SDK 10; here is: $(cd / && dotnet --list-sdks | tr '\n' ' ')"
+    [[ ${version%%.*} -ge 10 ]] || fail "the .NET SDK 10 is needed; here is $version"
+}
+
+setup() {
+    local missing=() projects=()
+    check_sdk
+    mapfile -t missing < <(missing_packages)
+    if [[ ${#missing[@]} -gt 0 ]]; then
+        install_packages "${missing[@]}" || warn 'the packages could not be installed'
+        mapfile -t missing < <(missing_packages)
+        [[ ${#missing[@]} -eq 0 ]] || fail "still missing, and needed: ${missing[*]}"
+    fi
+    mapfile -t projects < <(find src native-exports tests -name '*.csproj')
+    if stale restore Directory.Build.props Directory.Packages.props global.json GmapNative.sln "${projects[@]}"; then
+        say 'restoring NuGet packages: ILCompiler (NativeAOT) and'
+        sed -n 's/.*PackageVersion Include="\([^"]*\)" Version="\([^"]*\)".*/      \1 \2/p' Directory.Packages.props
+        dotnet restore GmapNative.sln -v quiet
+        fresh restore
+    fi
+}
+
+# What the managed builds read: the settings, the engine, the exports without the C parts.
+managed_inputs() {
+    printf '%s\n' Directory.Build.props Directory.Packages.props global.json .editorconfig src native-exports/*.csproj
+    find native-exports -mindepth 1 -maxdepth 1 -type d ! -name hosts ! -name include
+}
+
+# ---- build -------------------------------------------------------------------------------------------------------------
+
+# The real file bears the soname; the linker's -lgmapnative finds it by the plain name. The debug symbols keep the plain name,
+# because the library's .gnu_debuglink says so. A build for newer processors will go beside it into glibc-hwcaps/.
+publish_library() {
+    local published=$ARTIFACTS/dotnet/publish/GmapNative.Exports/release_linux-x64
+    local inputs=()
+    mapfile -t inputs < <(managed_inputs)
+    stale library "${inputs[@]}" || [[ ! -e $LIB/$SONAME || $# -gt 0 ]] || return 0
+    say 'building libgmapnative.so'
+    dotnet publish native-exports/GmapNative.Exports.csproj -c "$CONFIGURATION" -v quiet --no-restore "$@"
+    mkdir -p "$LIB"
+    install -m 755 "$published/libgmapnative.so" "$LIB/$SONAME.new"
+    mv -f "$LIB/$SONAME.new" "$LIB/$SONAME" # a program that runs keeps the library it started with
+    ln -sf "$SONAME" "$LIB/libgmapnative.so"
+    install -m 644 "$published/libgmapnative.so.dbg" "$LIB/libgmapnative.so.dbg"
+    fresh library
+}
+
+check_exports() {
+    local list=native-exports/exports.txt difference
+    [[ -f $list ]] || fail "$list is missing: it lists the functions that the library exports, one a line"
+    difference=$(diff <(grep -v -e '^#' -e '^$' "$list" | sort) \
+        <(nm -D --defined-only "$LIB/$SONAME" | awk '{ print $NF }' | sort)) || {
+        printf '%s\n' "$difference" | sed -n 's/^< /  listed but not exported:  /p; s/^> /  exported but not listed:  /p' >&2
+        fail "the library's exports are not those of $list. Meant? Change the list, the header and CHANGELOG.md with it." \
+            'Not meant? Look at the EntryPoint of the [UnmanagedCallersOnly] method.'
+    }
+}
+
+make_in() { # FOLDER OUT OBJ
+    local run=(make --no-print-directory -s -j"$(nproc)" -C "$1" INC="$INC" LIB="$LIB" OUT="$2" OBJ="$3")
+    mkdir -p "$2" "$3"
+    if "${run[@]}" -q 2>/dev/null; then return 0; fi
+    say "building $1"
+    "${run[@]}"
+}
+
+build() {
+    setup
+    publish_library "$@"
+    check_exports
+    local host
+    for host in native-exports/hosts/*/Makefile; do
+        [[ -f $host ]] || continue
+        host=$(dirname "$host")
+        make_in "$host" "$OUT" "$ARTIFACTS/obj/hosts/$(basename "$host")"
+    done
+}
+
+# ---- test --------------------------------------------------------------------------------------------------------------
+
+build_tests() {
+    if [[ -f tests/native/Makefile ]]; then make_in tests/native "$OUT/tests" "$ARTIFACTS/obj/tests"; fi
+    local inputs=()
+    mapfile -t inputs < <(managed_inputs)
+    stale tests "${inputs[@]}" tests/GmapNative.Tests || [[ ! -e $TESTS ]] || return 0
+    say 'building the tests'
+    dotnet msbuild tests/GmapNative.Tests -p:Configuration="$CONFIGURATION" -v:quiet -nologo # `dotnet build` says too much
+    fresh tests
+}
+
+# attribute NAME: one number of the runner's own report (NUnit's result file), from its first element.
+attribute() { sed -n "s/.*<test-run [^>]*\b$1=\"\([0-9]*\)\".*/\1/p" "$ARTIFACTS/tests/GmapNative.Tests.xml" | head -n 1; }
+
+run_tests() {
+    local report=$ARTIFACTS/tests/GmapNative.Tests.xml settings=$ARTIFACTS/tests/runsettings.xml
+    local status=0 total=0 passed=0 failed=0 skipped=0
+    rm -rf "$ARTIFACTS/tests"
+    mkdir -p "$ARTIFACTS/tests"
+    printf '<RunSettings><NUnit><TestOutputXml>%s</TestOutputXml></NUnit></RunSettings>\n' "$ARTIFACTS/tests" >"$settings"
+    say 'running the tests'
+    GMAP_ROOT=$ROOT GMAP_ARTIFACTS=$ARTIFACTS "$TESTS" --settings "$settings" --show-stdout Failed \
+        --results-directory "$ARTIFACTS/tests" "$@" || status=$?
+
+    if [[ -s $report ]]; then
+        total=$(attribute total) passed=$(attribute passed) failed=$(attribute failed)
+        passed=$((passed + $(attribute warnings)))
+        skipped=$((total - passed - failed))
+    fi
+    if [[ $total -eq 0 && $status -eq 0 ]]; then status=8; fi
+    if [[ $status -ne 0 && $failed -eq 0 ]]; then
+        warn "the runner ended with status $status and no failed test ($total tests reported): counted as one failure"
+        failed=1
+    fi
+    printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+    [[ $failed -eq 0 ]]
+}
+
+# ---- verbs -------------------------------------------------------------------------------------------------------------
+
+run_demo() {
+    local migrate=$OUT/gmap-migrate
+    [[ -x $migrate ]] || fail "$migrate was not built: native-exports/hosts/migrate is missing"
+    exec "$migrate" demo "$@"
+}
+
+format() {
+    local options=(--severity warn --no-restore)
+    if [[ ${1:-} == --check ]]; then
+        options+=(--verify-no-changes)
+        shift
+    fi
+    dotnet format GmapNative.sln "${options[@]}" "$@"
+}
+
+clean() {
+    rm -rf "$ARTIFACTS"
+    find src native-exports tests -type d \( -name bin -o -name obj \) -prune -exec rm -rf {} +
+}
+
+verb=${1:-help}
+shift || true
+case $verb in
+    setup) setup ;;
+    build) build "$@" ;;
+    test) build; build_tests; run_tests "$@" ;; # no &&: it would switch errexit off
+    demo) build; run_demo "$@" ;;
+    format) setup; format "$@" ;;
+    clean) clean ;;
+    help | -h | --help) usage ;;
+    *)
+        usage >&2
+        fail "no such verb: $verb"
+        ;;
+esac
