@@ -23,7 +23,7 @@ public sealed class Freeze
     [TestCase(Variant.NoGrace, Lost)]
     [TestCase(Variant.EditBeforeGrace, Lost)]
     [TestCase(Variant.WriterIgnoresSegment, Lost)]
-    [TestCase(Variant.WriterWaitsInside, Model<State>.Stuck)]
+    [TestCase(Variant.WriterWaitsInside, Outcome.Stuck)]
     public void Without_it_fails(Variant variant, string kind) => Check.Fails(Build(variant), kind);
 
     private static Model<State> Build(Variant variant) => new Model<State>(default)
@@ -87,14 +87,14 @@ public sealed class Freeze
         }
     }
 
-    public record struct State
+    private record struct State
     {
-        internal Sections Sections;
-        internal bool Frozen;
-        internal bool SoftDirty;
-        internal bool Writable;
-        internal bool Loaded;
-        internal byte Memory;
-        internal byte Copy;
+        public Sections Sections;
+        public bool Frozen;
+        public bool SoftDirty;
+        public bool Writable;
+        public bool Loaded;
+        public byte Memory;
+        public byte Copy;
     }
 }

@@ -11,9 +11,6 @@ namespace GmapNative.Tests.Models;
 internal sealed class Model<TState>(TState start)
     where TState : struct, IEquatable<TState>
 {
-    public const string Stuck = "stuck: a thread waits for ever";
-    public const string Livelock = "livelock: no end can be reached any more";
-
     private const int BitsPerActor = 8;
     private const int StateLimit = 2_000_000;
 
@@ -122,7 +119,7 @@ internal sealed class Model<TState>(TState start)
             }
             else if (!moved)
             {
-                Report(Stuck, index);
+                Report(Outcome.Stuck, index);
                 _ends.Add(index);
             }
 
@@ -184,7 +181,7 @@ internal sealed class Model<TState>(TState start)
             int trapped = Array.IndexOf(canEnd, false);
             if (trapped >= 0)
             {
-                Report(Livelock, trapped);
+                Report(Outcome.Livelock, trapped);
             }
         }
 
@@ -228,4 +225,8 @@ internal sealed class Model<TState>(TState start)
 }
 
 /// <summary>What an exploration found. A step that never fired makes a model that holds worthless: it is reported too.</summary>
-internal sealed record Outcome(int States, string? Violation, string Schedule, string State, string[] Unreached);
+internal sealed record Outcome(int States, string? Violation, string Schedule, string State, string[] Unreached)
+{
+    public const string Stuck = "stuck: a thread waits for ever";
+    public const string Livelock = "livelock: no end can be reached any more";
+}

@@ -6,22 +6,20 @@ namespace GmapNative.Tests.Models;
 /// </summary>
 internal record struct Sections
 {
-    private byte _inside;
-    private byte _waits0;
-    private byte _waits1;
-    private byte _waits2;
+    public byte Inside;
+    public byte Waits0;
+    public byte Waits1;
+    public byte Waits2;
 
-    public readonly bool AnyInside => _inside != 0;
-
-    public void Enter(byte who) => _inside |= who;
+    public void Enter(byte who) => Inside |= who;
 
     public void Leave(byte who)
     {
         byte others = (byte)~who;
-        _inside &= others;
-        _waits0 &= others;
-        _waits1 &= others;
-        _waits2 &= others;
+        Inside &= others;
+        Waits0 &= others;
+        Waits1 &= others;
+        Waits2 &= others;
     }
 
     public void BeginGrace(int grace = 0)
@@ -29,16 +27,16 @@ internal record struct Sections
         switch (grace)
         {
             case 0:
-                _waits0 = _inside;
+                Waits0 = Inside;
                 break;
             case 1:
-                _waits1 = _inside;
+                Waits1 = Inside;
                 break;
             default:
-                _waits2 = _inside;
+                Waits2 = Inside;
                 break;
         }
     }
 
-    public readonly bool GraceOver(int grace = 0) => (grace switch { 0 => _waits0, 1 => _waits1, _ => _waits2 }) == 0;
+    public readonly bool GraceOver(int grace = 0) => (grace switch { 0 => Waits0, 1 => Waits1, _ => Waits2 }) == 0;
 }
