@@ -2,7 +2,7 @@ using NUnit.Framework;
 
 namespace GmapNative.Tests.Models;
 
-/// <summary>Rule 12: publish, grace, walk and change, grace, return; and how the walk treats the summary.</summary>
+/// <summary>Rule 19: publish, grace, walk and change, grace, return; and how the walk treats the summary.</summary>
 [TestFixture]
 public sealed class Arming
 {

@@ -2,7 +2,7 @@ using NUnit.Framework;
 
 namespace GmapNative.Tests.Models;
 
-/// <summary>Rule 5: take, bump, grace; a cached translation carries the generation that was loaded at enter.</summary>
+/// <summary>Rule 10: take, bump, grace; rule 4: a cached translation carries the generation that was loaded at enter.</summary>
 [TestFixture]
 public sealed class Generation
 {

@@ -2,7 +2,7 @@ using NUnit.Framework;
 
 namespace GmapNative.Tests.Models;
 
-/// <summary>Rule 9: GET peeks, CLEAR takes for all; and what a last round without re-arming may leave behind.</summary>
+/// <summary>Rule 14: GET only looks, CLEAR takes; and what a last round without re-arming may leave behind.</summary>
 [TestFixture]
 public sealed class GetClear
 {

@@ -3,7 +3,7 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Models;
 
 /// <summary>
-/// Rules 5, 6, 8 without holding the lock during the grace. A slot has a log (bits that anyone poured) and an epoch (bits
+/// Rules 9, 10, 12 and 13: the grace runs without the harvest lock. A slot has a log (bits that anyone poured) and an epoch (bits
 /// moved out of the log, not yet delivered). Harvest: lock { take into log; log to epoch; seq = ++moves }, grace,
 /// lock { moves == seq ? deliver : seq = moves and one more grace }.
 /// </summary>
@@ -19,6 +19,7 @@ public sealed class HarvestDelivery
         GraceOnlyIfTaken,
         PourOutsideEpochCount,
         RetryWithoutGrace,
+        UnmapWithoutTableLock,
     }
 
     public enum Others
@@ -39,6 +40,7 @@ public sealed class HarvestDelivery
     [TestCase(Variant.GraceOnlyIfTaken, Others.Timeout)]
     [TestCase(Variant.PourOutsideEpochCount, Others.Unmap)]
     [TestCase(Variant.RetryWithoutGrace, Others.Device)]
+    [TestCase(Variant.UnmapWithoutTableLock, Others.Unmap)]
     public void Without_it_fails(Variant variant, Others others) => Check.Fails(Build(variant, others), Lost);
 
     /// <summary>The page was written before (memory bit 1); an inline writer adds 2, a device adds 4.</summary>
@@ -54,7 +56,7 @@ public sealed class HarvestDelivery
             Others.Device => model.Thread("D", d => d
                 .Do("store", (ref s) => s.Memory |= 4)
                 .Do("mark in log", (ref s) => s.Log = true)),
-            Others.Unmap => model.Thread("U", Unmap),
+            Others.Unmap => model.Thread("U", u => Unmap(u, variant != Variant.UnmapWithoutTableLock)),
             _ => model.Thread("Timer", t => t.Do("rings", (ref s) => s.TimedOut = true)),
         };
     }
@@ -75,28 +77,55 @@ public sealed class HarvestDelivery
         .Do("store", (ref s) => s.Memory |= 2)
         .Do("leave", (ref s) => s.Sections.Leave(1));
 
-    /// <summary>Pours before its own grace: the writer whose mark it pours may not have stored yet.</summary>
-    private static void Unmap(Actor<State> u) => u
-        .When("lock", (in s) => !s.Locked, (ref s) => s.Locked = true)
-        .Do("CAS entry invalid, pour", (ref s) =>
+    /// <summary>
+    /// Pours before its own grace and without the harvest lock: whose mark it pours may not have stored yet. Pour, then
+    /// compare-and-swap is safe against writers only; against another taker (taken and marked again, the word has its old
+    /// value) both need the segment's LOCK.
+    /// </summary>
+    private static void Unmap(Actor<State> u, bool locks)
+    {
+        if (locks)
+        {
+            u.When("LOCK", (in s) => !s.TableLocked, (ref s) => s.TableLocked = true);
+        }
+
+        u.Do("pour", (ref s) =>
         {
             s.Log |= s.SoftDirty;
+            s.UnmapSaw = s.SoftDirty;
+        });
+        u.Try("CAS entry invalid", (ref s) =>
+        {
+            if (s.SoftDirty != s.UnmapSaw)
+            {
+                return Flow.To("pour");
+            }
+
             s.SoftDirty = s.Writable = false;
             s.Unmapped = true;
-        })
-        .Do("unlock", (ref s) => s.Locked = false)
-        .Do("barrier", (ref s) => s.Sections.BeginGrace(0))
-        .When("grace", (in s) => s.Sections.GraceOver(0));
+            s.TableLocked &= !locks;
+            return Flow.Next;
+        });
+        u.Do("barrier", (ref s) => s.Sections.BeginGrace(0));
+        u.When("grace", (in s) => s.Sections.GraceOver(0));
+    }
 
     private static void Harvest(Actor<State> h, byte who, Variant variant, bool mayTimeOut)
     {
         h.When("lock", (in s) => !s.Locked, (ref s) => s.Locked = true);
-        h.Do("take entries into log", (ref s) =>
+        h.When("LOCK", (in s) => !s.TableLocked, (ref s) => s.TableLocked = true);
+        h.Do("pour entry into log", (ref s) =>
         {
             s.Own(who) = new Harvester { Took = s.SoftDirty };
             s.Log |= s.SoftDirty;
-            s.Writable &= !s.SoftDirty;
-            s.SoftDirty = false;
+        });
+        h.Do("CAS entry clean, P=1", (ref s) =>
+        {
+            s.TableLocked = false;
+            if (s.Own(who).Took && s.SoftDirty)
+            {
+                s.SoftDirty = s.Writable = false;
+            }
         });
         h.Do("log to epoch, seq = ++moves", (ref s) =>
         {
@@ -149,9 +178,11 @@ public sealed class HarvestDelivery
     {
         public Sections Sections;
         public bool Locked;
+        public bool TableLocked;
         public bool SoftDirty;
         public bool Writable;
         public bool Unmapped;
+        public bool UnmapSaw;
         public bool TimedOut;
         public bool Log;
         public bool Epoch;

@@ -3,8 +3,9 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Models;
 
 /// <summary>
-/// Rule 11: an unlinked table is drained after its grace and before its reuse; and a harvest meanwhile looks where the
-/// bits are on their way: live entries, then tables in limbo, then the log.
+/// Rule 18: an unlinked table is drained after its grace and before its reuse. A harvest that begins in between must not miss
+/// the late marks: it follows the bits (live entries, then tables in limbo, then the log), or there are none, because the
+/// entries were closed and poured one by one before the table was unlinked.
 /// </summary>
 [TestFixture]
 public sealed class Retire
@@ -28,6 +29,7 @@ public sealed class Retire
         LogLimboLive,
         LimboListedLate,
         ClearedBeforePoured,
+        ClosedBeforeUnlink,
     }
 
     [Test]
@@ -38,8 +40,9 @@ public sealed class Retire
     [TestCase(Drain.ReusedBeforeGrace, Stranger)]
     public void Without_it_fails(Drain drain, string kind) => Check.Fails(Collapse(drain), kind);
 
-    [Test]
-    public void Harvest_that_follows_the_bits_holds() => Check.Holds(CollapseAndHarvest(Scan.LiveLimboLog));
+    [TestCase(Scan.LiveLimboLog)]
+    [TestCase(Scan.ClosedBeforeUnlink)]
+    public void Harvest_that_follows_the_bits_holds(Scan scan) => Check.Holds(CollapseAndHarvest(scan));
 
     [TestCase(Scan.LiveLog)]
     [TestCase(Scan.LogLimboLive)]
@@ -85,6 +88,12 @@ public sealed class Retire
         })
         .Thread("C", c =>
         {
+            if (scan == Scan.ClosedBeforeUnlink)
+            {
+                CloseAndUnlink(c);
+                return;
+            }
+
             c.Try("table is clean?", (ref s) => s.SoftDirty ? Flow.End : Flow.Next);
             if (scan != Scan.LimboListedLate)
             {
@@ -111,14 +120,45 @@ public sealed class Retire
         .NeverAtEnd(Missed, (in s) => s.DoneAtBegin && !s.Copy)
         .NeverAtEnd(Lost, (in s) => s.Memory && !s.Copy && !s.Log && (s.Unlinked || !s.SoftDirty));
 
+    /// <summary>An inline writer's compare-and-swap fails on a closed entry, so nothing can be late.</summary>
+    private static void CloseAndUnlink(Actor<State> c)
+    {
+        c.When("LOCK", (in s) => !s.Locked, (ref s) => s.Locked = true);
+        c.Do("pour entry", (ref s) =>
+        {
+            s.Late = s.SoftDirty;
+            s.Log |= s.Late;
+        });
+        c.Try("CAS entry invalid", (ref s) =>
+        {
+            if (s.SoftDirty != s.Late)
+            {
+                return Flow.To("pour entry");
+            }
+
+            s.SoftDirty = false;
+            s.Closed = true;
+            return Flow.Next;
+        });
+        c.Do("link leaf P=1, unlock", (ref s) => (s.Unlinked, s.Locked) = (true, false));
+        Grace(c);
+        c.Do("reuse table", (ref s) => s.Reused = true);
+    }
+
     private static void Write(Actor<State> w) => w
         .Do("enter", (ref s) => s.Sections.Enter(1))
         .Try("load segment", (ref s) => s.Unlinked ? Flow.To("ask the library") : Flow.Next)
-        .Do("CAS entry", (ref s) =>
+        .Try("CAS entry", (ref s) =>
         {
+            if (s.Closed)
+            {
+                return Flow.To("ask the library");
+            }
+
             // The same value stands at the same place in the table's next life: the compare succeeds.
             s.MarkedStranger |= s.Reused;
             s.SoftDirty |= !s.Reused;
+            return Flow.Next;
         })
         .Do("store", (ref s) => s.Memory = true)
         .Try("leave", (ref s) =>
@@ -144,13 +184,13 @@ public sealed class Retire
         h.Do("begin", (ref s) => s.DoneAtBegin = s.Done);
         string[] order = scan switch
         {
-            Scan.LiveLog => ["live", "log"],
+            Scan.LiveLog or Scan.ClosedBeforeUnlink => ["live", "log"],
             Scan.LogLimboLive => ["log", "limbo", "live"],
             _ => ["live", "limbo", "log"],
         };
         foreach (string place in order)
         {
-            h.Do($"take from {place}", (ref s) => TakeFrom(ref s, place));
+            h.When($"take from {place}", (in s) => place != "live" || !s.Locked, (ref s) => TakeFrom(ref s, place));
         }
 
         h.Try("found any?", (ref s) => s.Took ? Flow.Next : Flow.End);
@@ -181,6 +221,8 @@ public sealed class Retire
     {
         public Sections Sections;
         public bool SoftDirty;
+        public bool Closed;
+        public bool Locked;
         public bool Unlinked;
         public bool InLimbo;
         public bool Reused;

@@ -3,7 +3,7 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Models;
 
 /// <summary>
-/// Rules 3 and 21: shadow entry invalid, marker into the parent's own word expecting P = 0, valid only if the marker is still
+/// Nested guests (for later): shadow entry invalid, marker into the parent's own word expecting P = 0, valid only if the marker is still
 /// there; re-arming the parent takes the marker with the same compare-and-swap and unshadows.
 /// </summary>
 [TestFixture]

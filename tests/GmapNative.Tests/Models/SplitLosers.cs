@@ -3,7 +3,7 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Models;
 
 /// <summary>
-/// Rule 10: two threads split one leaf (of three pages: one for each, and one that neither writes) while it is re-armed, granted whole, or unmapped. A split changes
+/// Rule 16: two threads split one leaf (of three pages: one for each, and one that neither writes) while it is re-armed, granted whole, or unmapped. A split changes
 /// nothing: what the tables say must always equal what was marked and not yet taken.
 /// </summary>
 [TestFixture]

@@ -3,7 +3,7 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Models;
 
 /// <summary>
-/// Rule 15: enter and leave are plain stores, so they sit in the processor's store buffer while its later loads go ahead.
+/// Rule 6: enter and leave are plain stores, so they sit in the processor's store buffer while its later loads go ahead.
 /// The grace drains every buffer (a process-wide barrier) between its take and its look at the inside words.
 /// One buffered store per thread, drained at any time and in order; a compare-and-swap drains it first.
 /// </summary>

@@ -3,7 +3,7 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Models;
 
 /// <summary>
-/// A harvest of a part of a summary line: clear the line's bit, take the entries in range, set the bit back if one out of
+/// Rule 11: a harvest of a part of a summary line: clear the line's bit, take the entries in range, set the bit back if one out of
 /// range is still soft-dirty. One entry in range (1), one out of it (2).
 /// </summary>
 [TestFixture]

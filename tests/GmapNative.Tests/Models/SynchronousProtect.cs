@@ -3,7 +3,7 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Models;
 
 /// <summary>
-/// Rule 20: the handler of a write-protect fault [mark, unprotect] is a section; a harvest is take, grace over the handlers,
+/// Synchronous write-protect (for a later backing): the handler of a write-protect fault [mark, unprotect] is a section; a harvest is take, grace over the handlers,
 /// protect, return.
 /// </summary>
 [TestFixture]

@@ -2,7 +2,7 @@ using NUnit.Framework;
 
 namespace GmapNative.Tests.Models;
 
-/// <summary>Rule 6: who may take and pour, when a begin returns, and that nothing after a take can fail.</summary>
+/// <summary>Rules 10 and 12: who may take and pour, when a begin returns, and that nothing after a take can fail.</summary>
 [TestFixture]
 public sealed class TwoConsumers
 {
