@@ -12,7 +12,9 @@ internal delegate bool Guard<TState>(in TState state);
 /// <summary>An atomic step that decides where its thread goes on.</summary>
 internal delegate Flow Choice<TState>(ref TState state);
 
-/// <summary>What a thread does after a step: the next one, wait (the step did not happen), another one, or nothing more.</summary>
+/// <summary>
+/// What a thread does after a step: the next one, wait (the step did not happen), another one, or nothing more.
+/// </summary>
 internal readonly record struct Flow
 {
     private Flow(FlowKind kind, string? target = null)

@@ -37,7 +37,8 @@ public sealed class Arming
     public void Summary_exchanged_before_the_entries_holds() => Check.Holds(Walk(WalkOrder.SummaryThenEntries));
 
     [Test]
-    public void Summary_cleared_after_the_entries_fails() => Check.Fails(Walk(WalkOrder.EntriesThenSummary), Unsummarized);
+    public void Summary_cleared_after_the_entries_fails() =>
+        Check.Fails(Walk(WalkOrder.EntriesThenSummary), Unsummarized);
 
     /// <summary>A fault that installs leaf X, an inline writer of the writable leaf Y, and arming.</summary>
     private static Model<Slot> FaultInFlight(Order order) => new Model<Slot>(default)
@@ -92,8 +93,9 @@ public sealed class Arming
         .When($"grace {number}", (in s) => s.Sections.GraceOver());
 
     /// <summary>
-    /// Arming drops the stale marks of a page that two writers go on writing. The wrong order leaves a mark without its
-    /// summary bit: no store is lost by that alone (the last grace, and rule 1, still cover it), the invariant is.
+    /// Arming drops the stale marks of a page that two writers go on writing. The wrong order leaves a mark without
+    /// its summary bit: no store is lost by that alone (the last grace, and rule 1, still cover it), the invariant
+    /// is.
     /// </summary>
     private static Model<Page> Walk(WalkOrder order)
     {

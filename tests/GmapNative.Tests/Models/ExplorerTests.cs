@@ -25,7 +25,9 @@ public sealed class ExplorerTests
     public void Lost_update_is_found_with_its_shortest_schedule()
     {
         Outcome found = new Model<Pair>(default)
-            .Thread("A", a => a.Do("load", (ref s) => s.Register = s.A).Do("store", (ref s) => s.A = (byte)(s.Register + 1)))
+            .Thread("A", a => a
+                .Do("load", (ref s) => s.Register = s.A)
+                .Do("store", (ref s) => s.A = (byte)(s.Register + 1)))
             .Thread("B", b => b.Do("add", (ref s) => s.A++))
             .NeverAtEnd("lost update", (in s) => s.A != 2)
             .Explore();
@@ -119,7 +121,10 @@ public sealed class ExplorerTests
     public void A_step_that_is_never_taken_is_named()
     {
         Outcome found = new Model<Pair>(default)
-            .Thread("A", a => a.Try("jump", (ref s) => Flow.To("end")).Do("skipped", (ref s) => s.A = 1).Do("end", (ref s) => { }))
+            .Thread("A", a => a
+                .Try("jump", (ref s) => Flow.To("end"))
+                .Do("skipped", (ref s) => s.A = 1)
+                .Do("end", (ref s) => { }))
             .Explore();
         Assert.That(string.Join(", ", found.Unreached), Is.EqualTo("A:skipped"));
     }

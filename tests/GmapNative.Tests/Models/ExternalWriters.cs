@@ -2,7 +2,9 @@ using NUnit.Framework;
 
 namespace GmapNative.Tests.Models;
 
-/// <summary>Rule 15: a device marks after its last byte is visible; the library's own writes mark and copy in one section.</summary>
+/// <summary>
+/// Rule 15: a device marks after its last byte is visible; the library's own writes mark and copy in one section.
+/// </summary>
 [TestFixture]
 public sealed class ExternalWriters
 {

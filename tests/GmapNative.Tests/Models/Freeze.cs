@@ -2,7 +2,9 @@ using NUnit.Framework;
 
 namespace GmapNative.Tests.Models;
 
-/// <summary>Rule 20: freeze, grace, plain edit, thaw; rule 2: P accumulates; rule 8: nothing blocks inside a section.</summary>
+/// <summary>
+/// Rule 20: freeze, grace, plain edit, thaw; rule 2: P accumulates; rule 8: nothing blocks inside a section.
+/// </summary>
 [TestFixture]
 public sealed class Freeze
 {

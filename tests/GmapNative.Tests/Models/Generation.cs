@@ -2,7 +2,9 @@ using NUnit.Framework;
 
 namespace GmapNative.Tests.Models;
 
-/// <summary>Rule 10: take, bump, grace; rule 4: a cached translation carries the generation that was loaded at enter.</summary>
+/// <summary>
+/// Rule 10: take, bump, grace; rule 4: a cached translation carries the generation that was loaded at enter.
+/// </summary>
 [TestFixture]
 public sealed class Generation
 {
@@ -23,29 +25,30 @@ public sealed class Generation
     public void Filling_with_a_generation_read_again_fails() =>
         Check.Fails(Build(["take", "bump", "grace"], fillsWithEntered: false), Lost);
 
-    private static Model<State> Build(string[] order, bool fillsWithEntered) => new Model<State>(new State { Generation = 1 })
-        .Thread("W", w =>
-        {
-            Write(w, 1, fillsWithEntered);
-            Write(w, 2, fillsWithEntered);
-        })
-        .Thread("H", h =>
-        {
-            foreach (string step in order)
+    private static Model<State> Build(string[] order, bool fillsWithEntered) =>
+        new Model<State>(new State { Generation = 1 })
+            .Thread("W", w =>
             {
-                _ = step switch
+                Write(w, 1, fillsWithEntered);
+                Write(w, 2, fillsWithEntered);
+            })
+            .Thread("H", h =>
+            {
+                foreach (string step in order)
                 {
-                    "take" => h.Do("take", (ref s) => (s.Took, s.Mark) = (s.Mark, false)),
-                    "bump" => h.Do("bump", (ref s) => s.Generation++),
-                    "grace" => h.Do("barrier", (ref s) => s.Sections.BeginGrace())
-                        .When("grace", (in s) => s.Sections.GraceOver()),
-                    _ => h,
-                };
-            }
+                    _ = step switch
+                    {
+                        "take" => h.Do("take", (ref s) => (s.Took, s.Mark) = (s.Mark, false)),
+                        "bump" => h.Do("bump", (ref s) => s.Generation++),
+                        "grace" => h.Do("barrier", (ref s) => s.Sections.BeginGrace())
+                            .When("grace", (in s) => s.Sections.GraceOver()),
+                        _ => h,
+                    };
+                }
 
-            h.Do("copy if reported", (ref s) => s.Copy = s.Took ? s.Memory : s.Copy);
-        })
-        .NeverAtEnd(Lost, (in s) => s.Memory != s.Copy && !s.Mark);
+                h.Do("copy if reported", (ref s) => s.Copy = s.Took ? s.Memory : s.Copy);
+            })
+            .NeverAtEnd(Lost, (in s) => s.Memory != s.Copy && !s.Mark);
 
     /// <summary>One store through the translation cache: a hit skips the mark, that is the whole point.</summary>
     private static void Write(Actor<State> w, byte bit, bool fillsWithEntered) => w

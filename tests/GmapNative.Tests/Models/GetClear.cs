@@ -45,7 +45,9 @@ public sealed class GetClear
     [TestCase(LastRound.ResumedMarksTaken)]
     public void Last_round_without_rearm_fails(LastRound round) => Check.Fails(NoRearm(round), Lost);
 
-    /// <summary>The host may give up after GET, because somebody cancels: what it did not copy must stay marked.</summary>
+    /// <summary>
+    /// The host may give up after GET, because somebody cancels: what it did not copy must stay marked.
+    /// </summary>
     private static Model<State> Build(Variant variant) => new Model<State>(default)
         .Thread("W1", w => Write(w, 1))
         .Thread("W2", w => Write(w, 2))
@@ -90,7 +92,9 @@ public sealed class GetClear
         .NeverAtEnd(Lost, (in s) => s.Memory != s.Copy && !s.SoftDirty)
         .NeverAtEnd(OtherMissed, (in s) => s.Memory != 0 && !s.OtherLog && !s.SoftDirty);
 
-    /// <summary>The last round leaves P = 0. A guest that runs on must find its page marked, or armed again.</summary>
+    /// <summary>
+    /// The last round leaves P = 0. A guest that runs on must find its page marked, or armed again.
+    /// </summary>
     private static Model<State> NoRearm(LastRound round) => new Model<State>(default)
         .Thread("W", w =>
         {

@@ -3,9 +3,9 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Models;
 
 /// <summary>
-/// Rules 9, 10, 12 and 13: the grace runs without the harvest lock. A slot has a log (bits that anyone poured) and an epoch (bits
-/// moved out of the log, not yet delivered). Harvest: lock { take into log; log to epoch; seq = ++moves }, grace,
-/// lock { moves == seq ? deliver : seq = moves and one more grace }.
+/// Rules 9, 10, 12 and 13: the grace runs without the harvest lock. A slot has a log (bits that anyone poured) and
+/// an epoch (bits moved out of the log, not yet delivered). Harvest: lock { take into log; log to epoch; seq =
+/// ++moves }, grace, lock { moves == seq ? deliver : seq = moves and one more grace }.
 /// </summary>
 [TestFixture]
 public sealed class HarvestDelivery
@@ -78,9 +78,9 @@ public sealed class HarvestDelivery
         .Do("leave", (ref s) => s.Sections.Leave(1));
 
     /// <summary>
-    /// Pours before its own grace and without the harvest lock: whose mark it pours may not have stored yet. Pour, then
-    /// compare-and-swap is safe against writers only; against another taker (taken and marked again, the word has its old
-    /// value) both need the segment's LOCK.
+    /// Pours before its own grace and without the harvest lock: whose mark it pours may not have stored yet. Pour,
+    /// then compare-and-swap is safe against writers only; against another taker (taken and marked again, the word
+    /// has its old value) both need the segment's LOCK.
     /// </summary>
     private static void Unmap(Actor<State> u, bool locks)
     {

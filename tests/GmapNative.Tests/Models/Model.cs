@@ -224,7 +224,9 @@ internal sealed class Model<TState>(TState start)
     }
 }
 
-/// <summary>What an exploration found. A step that never fired makes a model that holds worthless: it is reported too.</summary>
+/// <summary>
+/// What an exploration found. A step that never fired makes a model that holds worthless: it is reported too.
+/// </summary>
 internal sealed record Outcome(int States, string? Violation, string Schedule, string State, string[] Unreached)
 {
     public const string Stuck = "stuck: a thread waits for ever";

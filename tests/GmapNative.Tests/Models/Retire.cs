@@ -3,9 +3,9 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Models;
 
 /// <summary>
-/// Rule 18: an unlinked table is drained after its grace and before its reuse. A harvest that begins in between must not miss
-/// the late marks: it follows the bits (live entries, then tables in limbo, then the log), or there are none, because the
-/// entries were closed and poured one by one before the table was unlinked.
+/// Rule 18: an unlinked table is drained after its grace and before its reuse. A harvest that begins in between
+/// must not miss the late marks: it follows the bits (live entries, then tables in limbo, then the log), or there
+/// are none, because the entries were closed and poured one by one before the table was unlinked.
 /// </summary>
 [TestFixture]
 public sealed class Retire

@@ -3,13 +3,14 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Models;
 
 /// <summary>
-/// Nested guests (for later): shadow entry invalid, marker into the parent's own word expecting P = 0, valid only if the marker is still
-/// there; re-arming the parent takes the marker with the same compare-and-swap and unshadows.
+/// Nested guests (for later): shadow entry invalid, marker into the parent's own word expecting P = 0, valid only
+/// if the marker is still there; re-arming the parent takes the marker with the same compare-and-swap and
+/// unshadows.
 /// </summary>
 [TestFixture]
 public sealed class ShadowInstall
 {
-    private const string Unseen = "the parent is armed and clean, its shadow writable: the nested guest's stores go unseen";
+    private const string Unseen = "the parent is armed and clean, its shadow writable: nested stores go unseen";
 
     public enum Variant
     {

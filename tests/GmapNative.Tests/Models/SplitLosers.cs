@@ -3,8 +3,9 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Models;
 
 /// <summary>
-/// Rule 16: two threads split one leaf (of three pages: one for each, and one that neither writes) while it is re-armed, granted whole, or unmapped. A split changes
-/// nothing: what the tables say must always equal what was marked and not yet taken.
+/// Rule 16: two threads split one leaf (of three pages: one for each, and one that neither writes) while it is
+/// re-armed, granted whole, or unmapped. A split changes nothing: what the tables say must always equal what was
+/// marked and not yet taken.
 /// </summary>
 [TestFixture]
 public sealed class SplitLosers
@@ -53,7 +54,8 @@ public sealed class SplitLosers
     [TestCase(Loser.LinksIntoInvalid, Meanwhile.Unmap, MappedAgain)]
     [TestCase(Loser.InheritsNothing, Meanwhile.Harvest, Lost)]
     [TestCase(Loser.InheritsNothing, Meanwhile.Unmap, Lost)]
-    public void Any_other_loser_fails(Loser loser, Meanwhile other, string kind) => Check.Fails(Build(loser, other), kind);
+    public void Any_other_loser_fails(Loser loser, Meanwhile other, string kind) =>
+        Check.Fails(Build(loser, other), kind);
 
     private static Model<State> Build(Loser loser, Meanwhile other)
     {
@@ -92,8 +94,9 @@ public sealed class SplitLosers
     private static void Split(Actor<State> f, byte bit, Loser loser, bool mayVanish)
     {
         Kind own = bit == 1 ? Kind.Table1 : Kind.Table2;
+        string whenInvalid = loser == Loser.LinksIntoInvalid ? "link" : "free spare, restart fault";
         f.Do("enter", (ref s) => s.Sections.Enter(bit));
-        f.Try("load segment", (ref s) => Decide(ref s, "build spare"));
+        f.Try("load segment", (ref s) => Decide(ref s, bit, "build spare", whenInvalid));
         f.Do("build spare", (ref s) =>
         {
             Word leaf = s.Seen(bit);
@@ -114,7 +117,8 @@ public sealed class SplitLosers
         });
         if (loser != Loser.Overwrites)
         {
-            f.Try("lost, re-read", (ref s) => Decide(ref s, loser == Loser.LinksStaleChild ? "link" : "build spare"));
+            string whenLeaf = loser == Loser.LinksStaleChild ? "link" : "build spare";
+            f.Try("lost, re-read", (ref s) => Decide(ref s, bit, whenLeaf, whenInvalid));
         }
 
         f.Do("CAS page", (ref s) =>
@@ -136,17 +140,18 @@ public sealed class SplitLosers
         {
             f.Do("free spare, restart fault", (ref s) => s.Sections.Leave(bit));
         }
+    }
 
-        Flow Decide(ref State s, string whenLeaf)
+    /// <summary>Reads the segment again and says what a fault does about it.</summary>
+    private static Flow Decide(ref State s, byte bit, string whenLeaf, string whenInvalid)
+    {
+        s.Seen(bit) = s.Segment;
+        return s.Segment.Kind switch
         {
-            s.Seen(bit) = s.Segment;
-            return s.Segment.Kind switch
-            {
-                Kind.Leaf => Flow.To(whenLeaf),
-                Kind.Invalid => Flow.To(loser == Loser.LinksIntoInvalid ? "link" : "free spare, restart fault"),
-                _ => Flow.To("CAS page"),
-            };
-        }
+            Kind.Leaf => Flow.To(whenLeaf),
+            Kind.Invalid => Flow.To(whenInvalid),
+            _ => Flow.To("CAS page"),
+        };
     }
 
     private static void Harvest(Actor<State> h) => h

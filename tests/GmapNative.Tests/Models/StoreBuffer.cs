@@ -3,8 +3,8 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Models;
 
 /// <summary>
-/// Rule 6: enter and leave are plain stores, so they sit in the processor's store buffer while its later loads go ahead.
-/// The grace drains every buffer (a process-wide barrier) between its take and its look at the inside words.
+/// Rule 6: enter and leave are plain stores, so they sit in the processor's store buffer while its later loads go
+/// ahead. The grace drains every buffer (a process-wide barrier) between its take and its look at the inside words.
 /// One buffered store per thread, drained at any time and in order; a compare-and-swap drains it first.
 /// </summary>
 [TestFixture]
@@ -40,14 +40,17 @@ public sealed class StoreBuffer
     [TestCase(Variant.LeaveBeforeStore)]
     public void Without_it_fails(Variant variant) => Check.Fails(Build(variant), Lost);
 
-    /// <summary>The page is granted and dirty from before: a writer needs no compare-and-swap, so nothing drains for it.</summary>
-    private static Model<State> Build(Variant variant) => new Model<State>(new State { SoftDirty = true, Writable = true })
-        .Thread("W1", w => Write(w, 1, variant))
-        .Thread("W2", w => Write(w, 2, variant))
-        .Thread("buffer 1", b => Drain(b, 1))
-        .Thread("buffer 2", b => Drain(b, 2))
-        .Thread("H", h => Harvest(h, variant))
-        .NeverAtEnd(Lost, (in s) => s.Memory != s.Copy && !s.SoftDirty);
+    /// <summary>
+    /// The page is granted and dirty from before: a writer needs no compare-and-swap, so nothing drains for it.
+    /// </summary>
+    private static Model<State> Build(Variant variant) =>
+        new Model<State>(new State { SoftDirty = true, Writable = true })
+            .Thread("W1", w => Write(w, 1, variant))
+            .Thread("W2", w => Write(w, 2, variant))
+            .Thread("buffer 1", b => Drain(b, 1))
+            .Thread("buffer 2", b => Drain(b, 2))
+            .Thread("H", h => Harvest(h, variant))
+            .NeverAtEnd(Lost, (in s) => s.Memory != s.Copy && !s.SoftDirty);
 
     private static void Write(Actor<State> w, byte who, Variant variant)
     {
@@ -57,7 +60,8 @@ public sealed class StoreBuffer
             w.When("fence", (in s) => s.Buffer(who) == Pending.Nothing);
         }
 
-        w.Try("load entry", (ref s) => s.Writable ? Flow.To(variant == Variant.LeaveBeforeStore ? "leave" : "store") : Flow.Next);
+        string afterLoad = variant == Variant.LeaveBeforeStore ? "leave" : "store";
+        w.Try("load entry", (ref s) => s.Writable ? Flow.To(afterLoad) : Flow.Next);
         w.When("CAS entry", (in s) => s.Buffer(who) == Pending.Nothing, (ref s) => s.Writable = s.SoftDirty = true);
         if (variant == Variant.LeaveBeforeStore)
         {

@@ -3,8 +3,8 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Models;
 
 /// <summary>
-/// Rule 11: a harvest of a part of a summary line: clear the line's bit, take the entries in range, set the bit back if one out of
-/// range is still soft-dirty. One entry in range (1), one out of it (2).
+/// Rule 11: a harvest of a part of a summary line: clear the line's bit, take the entries in range, set the bit
+/// back if one out of range is still soft-dirty. One entry in range (1), one out of it (2).
 /// </summary>
 [TestFixture]
 public sealed class SummaryLine
@@ -39,7 +39,8 @@ public sealed class SummaryLine
     [TestCase(Variant.ChecksBeforeClearing, Writers.BothOutOfRange)]
     [TestCase(Variant.ChecksBeforeClearing, Writers.OneEach)]
     [TestCase(Variant.TakesBeforeClearing, Writers.BothInRange)]
-    public void Without_it_fails(Variant variant, Writers writers) => Check.Fails(Build(variant, writers), Unsummarized);
+    public void Without_it_fails(Variant variant, Writers writers) =>
+        Check.Fails(Build(variant, writers), Unsummarized);
 
     /// <summary>The entry in range is dirty from before, so the summary bit is set.</summary>
     private static Model<State> Build(Variant variant, Writers writers)

@@ -3,8 +3,9 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Models;
 
 /// <summary>
-/// Rule 17: a collapse (look at the table, replace it by a leaf) against an unmap of one of its pages. Both hold the
-/// segment's LOCK over look and change; a compare-and-swap on the segment entry alone does not see the page entry change.
+/// Rule 17: a collapse (look at the table, replace it by a leaf) against an unmap of one of its pages. Both hold
+/// the segment's LOCK over look and change; a compare-and-swap on the segment entry alone does not see the page
+/// entry change.
 /// </summary>
 [TestFixture]
 public sealed class TableLock

@@ -2,13 +2,15 @@ using NUnit.Framework;
 
 namespace GmapNative.Tests.Models;
 
-/// <summary>Rules 10 and 12: who may take and pour, when a begin returns, and that nothing after a take can fail.</summary>
+/// <summary>
+/// Rules 10 and 12: who may take and pour, when a begin returns, and that nothing after a take can fail.
+/// </summary>
 [TestFixture]
 public sealed class TwoConsumers
 {
     private const string Missed = "an epoch lacks a page that was written before its begin";
     private const string Lost = "a bit is in no entry, in no log and in no epoch";
-    private const string CopiedTooEarly = "a consumer got the page, copied it before the store, and nothing marks it any more";
+    private const string CopiedTooEarly = "a consumer copied the page before the store, and nothing marks it any more";
 
     public enum Lock
     {
@@ -32,7 +34,8 @@ public sealed class TwoConsumers
     public void A_smaller_lock_fails(Lock kind) => Check.Fails(TwoHarvests(kind), Missed);
 
     [Test]
-    public void Begin_that_waits_for_a_grace_younger_than_the_pour_holds() => Check.Holds(BeginDuringGrace(waits: true));
+    public void Begin_that_waits_for_a_grace_younger_than_the_pour_holds() =>
+        Check.Holds(BeginDuringGrace(waits: true));
 
     [Test]
     public void Begin_without_grace_because_it_took_nothing_fails() =>
@@ -89,7 +92,9 @@ public sealed class TwoConsumers
         }
     }
 
-    /// <summary>A has poured and waits for its grace; B begins, takes nothing itself and finds A's bit in its log.</summary>
+    /// <summary>
+    /// A has poured and waits for its grace; B begins, takes nothing itself and finds A's bit in its log.
+    /// </summary>
     private static Model<Young> BeginDuringGrace(bool waits) => new Model<Young>(default)
         .Thread("W", w => w
             .Do("enter", (ref s) => s.Sections.Enter(1))
