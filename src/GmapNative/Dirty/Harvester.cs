@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Numerics;
-using System.Threading;
 using GmapNative.Memory;
 using GmapNative.Space;
 

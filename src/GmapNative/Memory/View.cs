@@ -5,8 +5,10 @@ namespace GmapNative.Memory;
 /// <summary>The library's side of a <see cref="ViewWords"/>: enter, leave, close. Enter and leave on the owner's thread only.</summary>
 internal sealed unsafe class View
 {
+#pragma warning disable IDE1006 // a thread-static is named t_, which the naming rules cannot tell from a static
     [System.ThreadStatic]
     private static int t_thread;
+#pragma warning restore IDE1006
     private static int s_threads;
 
     private readonly ViewWords* _words; // in a control page of the arena, mapped until the engine is destroyed

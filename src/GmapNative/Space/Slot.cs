@@ -1,5 +1,4 @@
 using System.Threading;
-using GmapNative.Bits;
 using GmapNative.Memory;
 
 namespace GmapNative.Space;

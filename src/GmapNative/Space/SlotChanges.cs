@@ -1,7 +1,5 @@
-using System;
 using GmapNative.Bits;
 using GmapNative.Memory;
-using GmapNative.Tables;
 
 namespace GmapNative.Space;
 

@@ -1,7 +1,6 @@
 using System;
 using System.Runtime.Intrinsics;
 using GmapNative.Bits;
-using GmapNative.Memory;
 
 namespace GmapNative.Tables;
 

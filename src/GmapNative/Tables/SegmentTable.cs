@@ -1,7 +1,6 @@
 using System;
 using System.Threading;
 using GmapNative.Bits;
-using GmapNative.Memory;
 
 namespace GmapNative.Tables;
 
