@@ -13,21 +13,28 @@ internal sealed unsafe class View
 
     private readonly ViewWords* _words; // in a control page of the arena, mapped until the engine is destroyed
 
-    public View(nint words, SpaceWords* space, ulong vcpu, uint inlineVersion, SpaceWords* closedSpace)
+    /// <param name="words">A zeroed control piece, ours until the engine ends.</param>
+    /// <param name="space">What it walks.</param>
+    /// <param name="inlineVersion">What the host's header speaks; another than ours gets <paramref name="closedSpace"/>.</param>
+    /// <param name="closedSpace">A space in which every walk ends with a question.</param>
+    public View(nint words, SpaceWords* space, uint inlineVersion, SpaceWords* closedSpace)
     {
         _words = (ViewWords*)words;
         bool speaks = inlineVersion == ViewWords.InlineVersion;
         _words->Space = speaks ? space : closedSpace;
         _words->Version = speaks ? inlineVersion : 0;
-        _words->Vcpu = vcpu;
         _words->NeedFence = ProcessBarrier.IsAvailable ? 0u : 1u;
-        Vcpu = vcpu;
         Owner = CurrentThread;
     }
 
     public nint Address => (nint)_words;
 
-    public ulong Vcpu { get; }
+    /// <summary>The handle, which the host reads too.</summary>
+    public ulong Vcpu
+    {
+        get => _words->Vcpu;
+        set => _words->Vcpu = value;
+    }
 
     /// <summary>The thread that opened the view or last asked through it; see <see cref="CurrentThread"/>.</summary>
     public int Owner { get; set; }

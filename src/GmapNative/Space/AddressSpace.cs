@@ -70,18 +70,22 @@ internal sealed unsafe class AddressSpace
         {
             return Status.NotSupported; // region-second and -first tops come later
         }
-        nint words = engine.Control.TryAllocate();
-        if (words == 0)
+        if (!engine.TryAddSpace())
         {
-            return Status.NoMemory;
+            return Status.BadHandle;
         }
-        TableTree? tree = TableTree.TryCreate(engine.Pool, (SpaceWords*)words, TableTree.TopFor(limit), SlotMap.None);
+        nint words = engine.Control.TryAllocate();
+        TableTree? tree = words == 0 ? null
+            : TableTree.TryCreate(engine.Pool, (SpaceWords*)words, TableTree.TopFor(limit), SlotMap.None);
         if (tree is null)
         {
-            engine.Control.Free(words);
+            if (words != 0)
+            {
+                engine.Control.Free(words);
+            }
+            engine.RemoveSpace();
             return Status.NoMemory;
         }
-        engine.SpaceCreated();
         engine.ReportLockRefusal();
         space = new AddressSpace(engine, options with { Limit = limit }, (SpaceWords*)words, tree);
         return Status.Ok;
@@ -156,7 +160,7 @@ internal sealed unsafe class AddressSpace
             Limbo.FreeAll();
             Tree.FreeAll();
             Engine.Control.Free((nint)_words);
-            Engine.SpaceDestroyed();
+            Engine.RemoveSpace();
             return Status.Ok;
         }
     }

@@ -33,7 +33,10 @@ internal sealed record EngineOptions
 /// <summary>The pinned arena that all spaces of a host share. Thread-safe.</summary>
 internal sealed unsafe class Engine : IDisposable
 {
+    private const int Closed = int.MinValue;
+
     private int _spaces;
+    private long _limboBytes;
     private int _lockReported;
 
     private Engine(EngineOptions options, Arena arena, TablePool pool)
@@ -100,9 +103,31 @@ internal sealed unsafe class Engine : IDisposable
         }
     }
 
-    public void SpaceCreated() => Interlocked.Increment(ref _spaces);
+    /// <summary>Tables of all spaces that wait for grace.</summary>
+    public ulong LimboBytes => (ulong)Interlocked.Read(ref _limboBytes);
 
-    public void SpaceDestroyed() => Interlocked.Decrement(ref _spaces);
+    public void CountLimbo(long bytes) => Interlocked.Add(ref _limboBytes, bytes);
+
+    /// <summary>Counts one more space; false if the engine is being destroyed.</summary>
+    public bool TryAddSpace()
+    {
+        int seen = Volatile.Read(ref _spaces);
+        while (seen != Closed)
+        {
+            int before = Interlocked.CompareExchange(ref _spaces, seen + 1, seen);
+            if (before == seen)
+            {
+                return true;
+            }
+            seen = before;
+        }
+        return false;
+    }
+
+    public void RemoveSpace() => Interlocked.Decrement(ref _spaces);
+
+    /// <summary>Ends the making of spaces, once and if there is none.</summary>
+    public bool TryClose() => Interlocked.CompareExchange(ref _spaces, Closed, 0) == 0;
 
     /// <summary>Returns all memory. The caller knows that no space is left.</summary>
     public void Dispose()

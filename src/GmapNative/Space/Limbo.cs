@@ -17,12 +17,10 @@ internal sealed class Limbo(AddressSpace space)
 
     public bool IsFull => _tables.Count >= Capacity;
 
-    public ulong Bytes { get; private set; }
-
     public void Add(nint table, TableKind kind)
     {
         _tables.Add(new Retired(table, kind));
-        Bytes += (ulong)TableKinds.BytesOf(kind);
+        space.Engine.CountLimbo(TableKinds.BytesOf(kind));
     }
 
     /// <summary>
@@ -46,8 +44,8 @@ internal sealed class Limbo(AddressSpace space)
         foreach (Retired retired in _tables)
         {
             space.Engine.Pool.Free(retired.Table, retired.Kind);
+            space.Engine.CountLimbo(-TableKinds.BytesOf(retired.Kind));
         }
         _tables.Clear();
-        Bytes = 0;
     }
 }

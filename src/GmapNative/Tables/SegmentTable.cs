@@ -36,6 +36,16 @@ internal readonly unsafe struct SegmentTable(ulong origin)
         new Span<uint>(Summaries, GuestAddress.TableEntries).Clear();
     }
 
+    public long CountPageTables()
+    {
+        long tables = 0;
+        for (int i = 0; i < GuestAddress.TableEntries; i++)
+        {
+            tables += Cell(i).Load().IsTable ? 1 : 0;
+        }
+        return tables;
+    }
+
     private uint* Summaries => (uint*)((byte*)_entries + SummaryOffset);
 }
 

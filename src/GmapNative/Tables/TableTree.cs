@@ -181,6 +181,29 @@ internal sealed unsafe class TableTree
         return true;
     }
 
+    /// <summary>How many tables are linked. Under the configuration lock, so that none of them goes meanwhile.</summary>
+    public TableCount Count()
+    {
+        Asce asce = Asce;
+        if (asce.Type == TableType.Segment)
+        {
+            return new TableCount(0, 1, new SegmentTable(asce.Origin).CountPageTables());
+        }
+        var top = new RegionTable(asce.Origin);
+        long segments = 0;
+        long pages = 0;
+        for (int i = 0; i < GuestAddress.TableEntries; i++)
+        {
+            RegionEntry entry = top.Load(i);
+            if (entry.IsTable)
+            {
+                segments++;
+                pages += new SegmentTable(entry.Origin).CountPageTables();
+            }
+        }
+        return new TableCount(1, segments, pages);
+    }
+
     /// <summary>Gives all tables back. Nobody is in a section any more.</summary>
     public void FreeAll()
     {
@@ -233,3 +256,6 @@ internal sealed unsafe class TableTree
         return (ulong)table;
     }
 }
+
+/// <summary>Linked tables of a space, by level.</summary>
+internal readonly record struct TableCount(long Regions, long Segments, long Pages);

@@ -1,0 +1,33 @@
+using System;
+using GmapNative.Exports.Abi;
+using GmapNative.Memory;
+using GmapNative.Space;
+
+namespace GmapNative.Exports;
+
+/// <summary>
+/// A call in a section of its own: the handle is looked up inside it, so the space cannot end before the call does. For calls that
+/// wait for nothing.
+/// </summary>
+internal readonly ref struct Call : IDisposable
+{
+    private readonly int _section;
+
+    private Call(int section, AddressSpace? space)
+    {
+        _section = section;
+        Space = space;
+    }
+
+    /// <summary>Null: the handle is bad.</summary>
+    public AddressSpace? Space { get; }
+
+    public static Call Enter(ulong handle)
+    {
+        int section = LibrarySections.Enter();
+        AddressSpace? space = HandleTable.Find<AddressSpace>(HandleKind.Space, handle);
+        return new Call(section, space is { IsDead: false } ? space : null);
+    }
+
+    public void Dispose() => LibrarySections.Leave(_section);
+}

@@ -1,0 +1,79 @@
+using System;
+using System.Runtime.InteropServices;
+using GmapNative.Dirty;
+using GmapNative.Exports.Abi;
+using GmapNative.Space;
+
+namespace GmapNative.Exports;
+
+/// <summary>gmap.h, "Dirty pages".</summary>
+internal static unsafe class DirtyPages
+{
+    private const uint AnyHarvestFlag = (uint)(HarvestFlags.Or | HarvestFlags.NoRearm);
+
+    [UnmanagedCallersOnly(EntryPoint = "gmap_dirty_get")]
+    public static int Get(ulong handle, uint slot, ulong firstPage, ulong count, uint flags, ulong* bitmap, ulong* dirtyPages)
+    {
+        try
+        {
+            AddressSpace? space = HandleTable.Find<AddressSpace>(HandleKind.Space, handle);
+            if (space is null || flags != 0)
+            {
+                return space is null ? Status.BadHandle : Status.Invalid;
+            }
+            int status = Harvester.Get(space, slot, firstPage, count, bitmap, out ulong dirty);
+            if (status == Status.Ok && dirtyPages is not null)
+            {
+                *dirtyPages = dirty;
+            }
+            return status;
+        }
+        catch (Exception failure)
+        {
+            return Guard.StatusOf(failure);
+        }
+    }
+
+    [UnmanagedCallersOnly(EntryPoint = "gmap_dirty_clear")]
+    public static int Clear(ulong handle, uint slot, ulong firstPage, ulong count, uint flags, ulong* bitmap)
+    {
+        try
+        {
+            AddressSpace? space = HandleTable.Find<AddressSpace>(HandleKind.Space, handle);
+            if (space is null || flags != 0 || bitmap is null)
+            {
+                return space is null ? Status.BadHandle : Status.Invalid;
+            }
+            return Harvester.Clear(space, slot, firstPage, count, bitmap);
+        }
+        catch (Exception failure)
+        {
+            return Guard.StatusOf(failure);
+        }
+    }
+
+    [UnmanagedCallersOnly(EntryPoint = "gmap_dirty_harvest")]
+    public static int Harvest(
+        ulong handle, uint slot, ulong firstPage, ulong count, uint flags, ulong* bitmap, nuint words, ulong* dirtyPages)
+    {
+        try
+        {
+            AddressSpace? space = HandleTable.Find<AddressSpace>(HandleKind.Space, handle);
+            if (space is null || bitmap is null || (flags & ~AnyHarvestFlag) != 0)
+            {
+                return space is null ? Status.BadHandle : Status.Invalid;
+            }
+            int status = Harvester.Harvest(
+                space, slot, firstPage, count, (HarvestFlags)flags, bitmap, words, out ulong dirty);
+            if (status == Status.Ok && dirtyPages is not null)
+            {
+                *dirtyPages = dirty;
+            }
+            return status;
+        }
+        catch (Exception failure)
+        {
+            return Guard.StatusOf(failure);
+        }
+    }
+}

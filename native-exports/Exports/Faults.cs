@@ -1,0 +1,120 @@
+using System.Runtime.InteropServices;
+using GmapNative.Exports.Abi;
+using GmapNative.Memory;
+using GmapNative.Space;
+
+namespace GmapNative.Exports;
+
+/// <summary>gmap.h, "Faults and host access": the hot ones, which allocate nothing and throw nothing.</summary>
+internal static unsafe class Faults
+{
+    private const uint AnyAccess = (uint)(Access.Read | Access.Write);
+
+    [UnmanagedCallersOnly(EntryPoint = "gmap_fault")]
+    public static int Fault(ulong handle, ulong address, uint access, FaultResult* result)
+    {
+        Vcpu? vcpu = HandleTable.Find<Vcpu>(HandleKind.Vcpu, handle);
+        if (vcpu is null)
+        {
+            return Status.BadHandle;
+        }
+        uint size = 0;
+        if (!IsAccess(access) || (result is not null && SizedStruct.Check(result, out size) != Status.Ok))
+        {
+            return Status.Invalid;
+        }
+        Enter(vcpu);
+        int status = vcpu.Space.Faults.Resolve(address, (Access)access, out FaultOutcome outcome);
+        Leave(vcpu);
+        if (result is not null)
+        {
+            SizedStruct.Write(result, size, ResultOf(outcome));
+        }
+        return status;
+    }
+
+    [UnmanagedCallersOnly(EntryPoint = "gmap_fault_many")]
+    public static int FaultMany(ulong handle, FaultRequest* requests, nuint count, nuint stride, nuint* done)
+    {
+        Vcpu? vcpu = HandleTable.Find<Vcpu>(HandleKind.Vcpu, handle);
+        if (vcpu is null)
+        {
+            return Status.BadHandle;
+        }
+        if ((requests is null && count != 0) || done is null || stride < (nuint)sizeof(FaultRequest) || stride % sizeof(ulong) != 0)
+        {
+            return Status.Invalid;
+        }
+        Enter(vcpu);
+        int status = Status.Ok;
+        nuint resolved = 0;
+        for (; resolved < count; resolved++)
+        {
+            // The caller's array: count elements, stride bytes apart.
+            var request = (FaultRequest*)((byte*)requests + (resolved * stride));
+            FaultOutcome outcome = default;
+            status = IsAccess(request->access)
+                ? vcpu.Space.Faults.Resolve(request->guest_addr, (Access)request->access, out outcome)
+                : Status.Invalid;
+            request->status = status;
+            request->host_addr = outcome.HostAddress;
+            request->done = (uint)outcome.Done;
+            request->reason = (uint)outcome.Reason;
+            if (status != Status.Ok)
+            {
+                break;
+            }
+        }
+        Leave(vcpu);
+        *done = resolved;
+        return status;
+    }
+
+    [UnmanagedCallersOnly(EntryPoint = "gmap_translate")]
+    public static int Translate(ulong handle, ulong address, uint access, FaultResult* result)
+    {
+        using Call call = Call.Enter(handle);
+        if (call.Space is null)
+        {
+            return Status.BadHandle;
+        }
+        uint size = 0;
+        if (!IsAccess(access) || (result is not null && SizedStruct.Check(result, out size) != Status.Ok))
+        {
+            return Status.Invalid;
+        }
+        int status = Translator.Translate(call.Space, address, (Access)access, out FaultOutcome outcome);
+        if (result is not null)
+        {
+            SizedStruct.Write(result, size, ResultOf(outcome));
+        }
+        return status;
+    }
+
+    public static bool IsAccess(uint access) => access != 0 && (access & ~AnyAccess) == 0;
+
+    /// <summary>Ends the caller's section and begins the one that the result belongs to (rule 7).</summary>
+    private static void Enter(Vcpu vcpu)
+    {
+        vcpu.View.Owner = View.CurrentThread;
+        vcpu.View.EnterCall();
+    }
+
+    private static void Leave(Vcpu vcpu)
+    {
+        vcpu.View.LeaveCall();
+        if (!vcpu.StaysInside)
+        {
+            vcpu.View.Leave();
+        }
+    }
+
+    private static FaultResult ResultOf(in FaultOutcome outcome) => new()
+    {
+        flags = (uint)outcome.Done,
+        host_addr = outcome.HostAddress,
+        leaf_size = outcome.LeafSize,
+        rights = (uint)outcome.Rights,
+        reason = (uint)outcome.Reason,
+    };
+}

@@ -1,0 +1,56 @@
+using GmapNative.Exports.Abi;
+using GmapNative.Memory;
+using GmapNative.Space;
+using GmapNative.Tables;
+
+namespace GmapNative.Exports;
+
+/// <summary>Fills <c>gmap_space_stats</c>.</summary>
+internal static class SpaceReport
+{
+    /// <summary>Under the configuration lock, which the count of tables needs.</summary>
+    public static int TryTake(AddressSpace space, out SpaceStats stats)
+    {
+        stats = default;
+        SpaceCounters counters = space.Counters;
+        TableCount tables;
+        lock (space.Configuration)
+        {
+            if (space.IsDead)
+            {
+                return Status.BadHandle;
+            }
+            tables = space.Tree.Count();
+        }
+        stats = new SpaceStats
+        {
+            read_faults = (ulong)counters.ReadFaults,
+            write_faults = (ulong)counters.WriteFaults,
+            guest_conditions = (ulong)counters.GuestConditions,
+            segments_mapped = (ulong)counters.SegmentsMapped,
+            pages_mapped = (ulong)counters.PagesMapped,
+            splits = (ulong)counters.Splits,
+            splits_lost = (ulong)counters.SplitsLost,
+            pages_granted = (ulong)counters.PagesGranted,
+            segments_granted = (ulong)counters.SegmentsGranted,
+            pages_unmapped = (ulong)counters.PagesUnmapped,
+            armings = (ulong)counters.Armings,
+            harvests = (ulong)counters.Harvests,
+            pages_harvested = (ulong)counters.PagesHarvested,
+            pages_taken = (ulong)counters.PagesTaken,
+            pages_marked = (ulong)counters.PagesMarked,
+            grace_periods = (ulong)space.Epochs.GracePeriods,
+            grace_wait_ns = (ulong)space.Epochs.GraceNanoseconds,
+            harvest_ns = (ulong)counters.HarvestNanoseconds,
+            backing_scans = (ulong)counters.BackingScans,
+            region_tables = (ulong)tables.Regions,
+            segment_tables = (ulong)tables.Segments,
+            page_tables = (ulong)tables.Pages,
+            table_bytes = (ulong)((tables.Regions * TableKinds.BytesOf(TableKind.Region))
+                + (tables.Segments * TableKinds.BytesOf(TableKind.Segment))
+                + (tables.Pages * TableKinds.BytesOf(TableKind.Page))),
+            vcpus = (ulong)space.Epochs.ViewCount,
+        };
+        return Status.Ok;
+    }
+}

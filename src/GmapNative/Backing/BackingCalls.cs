@@ -1,0 +1,89 @@
+using System.Threading;
+using GmapNative.Space;
+
+namespace GmapNative.Backing;
+
+/// <summary>Makes the kernel the truth of a slot, and the tables again (rules 19 and 21).</summary>
+internal static class BackingCalls
+{
+    /// <summary>See <c>gmap_backing_attach</c>.</summary>
+    public static int Attach(AddressSpace space, uint slotId, out AsyncBacking? backing)
+    {
+        backing = null;
+        if (space.Epochs.IsCallerInside())
+        {
+            return Status.Deadlock;
+        }
+        lock (space.Configuration)
+        {
+            Slot? old = space.IsDead ? null : space.Map.ById(slotId);
+            if (old is null || old.Backing is not null)
+            {
+                return space.IsDead ? Status.BadHandle : old is null ? Status.NoEntry : Status.Busy;
+            }
+            int status = AsyncBacking.TryCreate(space, old, out AsyncBacking? created);
+            status = status == Status.Ok && old.Tracking is not null ? created!.Arm() : status;
+            if (status != Status.Ok)
+            {
+                created?.Close();
+                return status;
+            }
+            // The kernel tracks already; what the tables know goes to the log, and they map anew without being armed.
+            Slot slot = old with { Backing = created };
+            SlotMap map = space.Map.Without(old).With(slot);
+            space.Publish(map);
+            space.Epochs.WaitForCalls();
+            status = new RangeUnmapper(space, slot, map, insist: true).Unmap(slot.GuestAddress, slot.End, out _);
+            int grace = space.Limbo.GraceAndReclaim();
+            backing = created;
+            return status != Status.Ok ? status : grace;
+        }
+    }
+
+    /// <summary>See <c>gmap_backing_detach</c>.</summary>
+    public static int Detach(AddressSpace space, AsyncBacking backing)
+    {
+        if (space.Epochs.IsCallerInside())
+        {
+            return Status.Deadlock;
+        }
+        lock (space.Configuration)
+        {
+            Slot? old = SlotOf(space, backing);
+            if (old is null)
+            {
+                return Status.BadHandle; // its slot or its space is gone, and took it along
+            }
+            Lock? gate = old.Tracking?.Gate;
+            gate?.Enter(); // no harvest in between: it would report pages twice, by the kernel and by the tables
+            Slot slot = old with { Backing = null };
+            SlotMap map = space.Map.Without(old).With(slot);
+            space.Publish(map);
+            space.Epochs.WaitForCalls();
+            int status = Status.Ok;
+            if (slot.Tracking is not null)
+            {
+                _ = new SegmentWalk(space, slot).Take(slot.GuestAddress, slot.End, log: null);
+                status = space.Limbo.GraceAndReclaim();
+                int collected = backing.Collect(0, slot.Pages, rearm: false, slot.Tracking.Log, out _);
+                status = status != Status.Ok ? status : collected;
+            }
+            backing.Close();
+            gate?.Exit();
+            return status;
+        }
+    }
+
+    /// <summary>The slot that a backing serves, or null.</summary>
+    public static Slot? SlotOf(AddressSpace space, AsyncBacking backing)
+    {
+        foreach (Slot slot in space.Map.Slots)
+        {
+            if (slot.Backing == backing)
+            {
+                return slot;
+            }
+        }
+        return null;
+    }
+}

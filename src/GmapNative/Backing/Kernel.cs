@@ -1,0 +1,103 @@
+using System.Runtime.InteropServices;
+
+namespace GmapNative.Backing;
+
+/// <summary>The kernel's interfaces of this room: userfaultfd(2), PAGEMAP_SCAN of /proc/PID/pagemap. Numbers are Linux's ABI.</summary>
+internal static unsafe partial class Kernel
+{
+    public const int Interrupted = 4;       // EINTR
+    public const int NotPermitted = 1;      // EPERM
+    public const int Busy = 16;             // EBUSY
+
+    public const int UserfaultfdUserModeOnly = 1;
+    public const int CloseOnExec = 0x80000;
+    public const int NonBlocking = 0x800;
+
+    public const ulong UserfaultfdApi = 0xAA;
+    public const nuint IoctlApi = 0xC018AA3F;
+    public const nuint IoctlRegister = 0xC020AA00;
+    public const nuint IoctlUnregister = 0x8010AA01;
+    public const nuint IoctlWriteProtect = 0xC018AA06;
+    public const nuint IoctlPagemapScan = 0xC0606610;
+
+    public const ulong FeatureWriteProtect = 1 << 0;
+    public const ulong FeatureSharedMemory = 1 << 12;
+    public const ulong FeatureUnpopulated = 1 << 13;
+    public const ulong FeatureAsync = 1 << 15;
+    public const ulong RegisterWriteProtect = 2;
+    public const ulong WriteProtect = 1;
+
+    public const ulong CategoryWritten = 2;
+    public const ulong ScanWriteProtects = 1;
+    public const ulong ScanChecksAsync = 2;
+
+    /// <summary><c>struct uffdio_api</c>.</summary>
+    public struct Api
+    {
+        public ulong Version;
+        public ulong Features;
+        public ulong Ioctls;
+    }
+
+    /// <summary><c>struct uffdio_register</c>; its first two fields are <c>struct uffdio_range</c>.</summary>
+    public struct Registration
+    {
+        public ulong Start;
+        public ulong Length;
+        public ulong Mode;
+        public ulong Ioctls;
+    }
+
+    /// <summary><c>struct uffdio_writeprotect</c>.</summary>
+    public struct Protection
+    {
+        public ulong Start;
+        public ulong Length;
+        public ulong Mode;
+    }
+
+    /// <summary><c>struct page_region</c>.</summary>
+    public struct Region
+    {
+        public ulong Start;
+        public ulong End;
+        public ulong Categories;
+    }
+
+    /// <summary><c>struct pm_scan_arg</c>.</summary>
+    public struct Scan
+    {
+        public ulong Size;
+        public ulong Flags;
+        public ulong Start;
+        public ulong End;
+        public ulong WalkEnd;
+        public Region* Vector;
+        public ulong VectorLength;
+        public ulong MaximumPages;
+        public ulong Inverted;
+        public ulong Mask;
+        public ulong AnyOf;
+        public ulong Return;
+    }
+
+    [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
+    private static partial nint SystemCall(nint number, nint argument);
+
+    [LibraryImport("libc", EntryPoint = "ioctl", SetLastError = true)]
+    public static partial int Control(int descriptor, nuint request, void* argument);
+
+    [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int Open(string path, int flags, int mode);
+
+    [LibraryImport("libc", EntryPoint = "close")]
+    public static partial int Close(int descriptor);
+
+    public static int OpenUserfaultfd(int flags)
+    {
+        int number = RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 282 : 323;
+        return (int)SystemCall(number, flags);
+    }
+
+    public static int LastError => Marshal.GetLastPInvokeError();
+}

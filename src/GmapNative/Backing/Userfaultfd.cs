@@ -1,0 +1,87 @@
+using GmapNative.Space;
+
+namespace GmapNative.Backing;
+
+/// <summary>
+/// Opens a userfaultfd that write-protects asynchronously: the kernel resolves write faults by itself and remembers them for
+/// PAGEMAP_SCAN. Works without root (user mode only; system calls into armed pages are resolved all the same).
+/// </summary>
+internal static unsafe class Userfaultfd
+{
+    private const ulong Needed = Kernel.FeatureWriteProtect | Kernel.FeatureAsync | Kernel.FeatureUnpopulated;
+
+    private static int s_available; // 0 unknown, 1 yes, 2 no
+
+    /// <summary>Whether this kernel, and this process's permissions, have all of it.</summary>
+    public static bool IsAvailable
+    {
+        get
+        {
+            if (s_available == 0)
+            {
+                int status = TryOpen(null, out int fault, out int pagemap);
+                if (status == Status.Ok)
+                {
+                    _ = Kernel.Close(fault);
+                    _ = Kernel.Close(pagemap);
+                }
+                s_available = status == Status.Ok ? 1 : 2;
+            }
+            return s_available == 1;
+        }
+    }
+
+    /// <summary>Two descriptors: the userfaultfd and the process's pagemap. Says through the log what is missing, and the way out.</summary>
+    public static int TryOpen(Engine? engine, out int fault, out int pagemap)
+    {
+        pagemap = -1;
+        fault = Kernel.OpenUserfaultfd(Kernel.UserfaultfdUserModeOnly | Kernel.CloseOnExec | Kernel.NonBlocking);
+        if (fault < 0)
+        {
+            bool refused = Kernel.LastError == Kernel.NotPermitted;
+            engine?.Log(LogLevel.Error, refused
+                ? "userfaultfd is refused (a seccomp filter?): allow the system call, or leave the backing out and use the inline header or gmap_mark_dirty."
+                : "This kernel has no userfaultfd: leave the backing out and use the inline header or gmap_mark_dirty.");
+            return refused ? Status.NotPermitted : Status.NotSupported;
+        }
+        int status = TryNegotiate(fault, engine);
+        status = status == Status.Ok ? TryOpenPagemap(engine, out pagemap) : status;
+        if (status != Status.Ok)
+        {
+            _ = Kernel.Close(fault);
+            fault = -1;
+        }
+        return status;
+    }
+
+    private static int TryNegotiate(int fault, Engine? engine)
+    {
+        // On this stack frame, for the duration of the call, like every argument below.
+        var api = new Kernel.Api { Version = Kernel.UserfaultfdApi, Features = Needed | Kernel.FeatureSharedMemory };
+        if (Kernel.Control(fault, Kernel.IoctlApi, &api) == 0)
+        {
+            return Status.Ok;
+        }
+        engine?.Log(LogLevel.Error, "This kernel's userfaultfd has no asynchronous write-protect (Linux 6.7 has): leave the backing out and use the inline header or gmap_mark_dirty.");
+        return Status.NotSupported;
+    }
+
+    private static int TryOpenPagemap(Engine? engine, out int pagemap)
+    {
+        pagemap = Kernel.Open("/proc/self/pagemap", Kernel.CloseOnExec, 0);
+        if (pagemap < 0)
+        {
+            engine?.Log(LogLevel.Error, "/proc/self/pagemap cannot be opened: mount /proc, and call prctl(PR_SET_DUMPABLE, 1) after dropping privileges.");
+            return Status.NotPermitted;
+        }
+        var scan = new Kernel.Scan { Size = (ulong)sizeof(Kernel.Scan), Mask = Kernel.CategoryWritten, Return = Kernel.CategoryWritten };
+        if (Kernel.Control(pagemap, Kernel.IoctlPagemapScan, &scan) >= 0)
+        {
+            return Status.Ok;
+        }
+        _ = Kernel.Close(pagemap);
+        pagemap = -1;
+        engine?.Log(LogLevel.Error, "This kernel has no PAGEMAP_SCAN (Linux 6.7 has): leave the backing out and use the inline header or gmap_mark_dirty.");
+        return Status.NotSupported;
+    }
+}
