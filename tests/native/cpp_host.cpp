@@ -4,6 +4,7 @@
 #include "fixture.h"
 
 #include <array>
+#include <cstring>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -29,8 +30,9 @@ class handle {
 };
 
 struct guest {
-  static constexpr uint64_t size = 16 * MIB;
-  std::unique_ptr<unsigned char, void (*)(unsigned char *)> memory{guest_memory(size), [](unsigned char *p) { munmap(p, size); }};
+  static constexpr uint64_t size = 16 * MIB, base = 3072 * MIB;
+  std::unique_ptr<unsigned char, void (*)(unsigned char *)> memory{guest_memory(size),
+                                                                   [](unsigned char *p) { munmap(p, size); }};
   handle<gmap_engine_destroy> engine;
   handle<gmap_space_destroy> space;
   handle<gmap_vcpu_close> vcpu;
@@ -40,7 +42,7 @@ struct guest {
     gmap_space_config config = space_config(4096 * MIB - 1); // a region-third table on top
     REQUIRE_OK(gmap_engine_create(nullptr, engine.out()));
     REQUIRE_OK(gmap_space_create(engine, &config, space.out()));
-    REQUIRE_OK(set_slot(space, SLOT, GMAP_SLOT_LOG_DIRTY, 3 * 1024 * MIB, size, memory.get()));
+    REQUIRE_OK(set_slot(space, SLOT, GMAP_SLOT_LOG_DIRTY, base, size, memory.get()));
     REQUIRE_OK(open_vcpu(space, GMAP_INLINE_VERSION, vcpu.out(), &view));
   }
 
@@ -48,7 +50,7 @@ struct guest {
   void store(uint64_t at, const T &value) {
     void *host = nullptr;
     gmap_enter(view);
-    if (CHECK_OK(gmap_store_resolve(view, 3 * 1024 * MIB + at, sizeof value, &host, nullptr))) std::memcpy(host, &value, sizeof value);
+    if (CHECK_OK(gmap_store_resolve(view, base + at, sizeof value, &host, nullptr))) std::memcpy(host, &value, sizeof value);
     gmap_leave(view);
   }
 
