@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * backing.c - a slot whose truth is the kernel (asynchronous userfaultfd): plain stores and system calls of code that knows
- * nothing of the library are reported exactly, without root. What it cannot see, a kernel write through an earlier pin, is not
- * reported; marking at completion is the cure.
+ * backing.c - a slot whose truth is the kernel (asynchronous userfaultfd): plain stores and system calls of code
+ * that knows nothing of the library are reported exactly, without root. What it cannot see, a kernel write
+ * through an earlier pin, is not reported; marking at completion is the cure.
  *
  *   backing       everything but the pin
  *   backing pin   the pin: an io_uring fixed buffer */
@@ -162,7 +162,7 @@ static void detach(void) {
   CHECK_EQUAL(space_stats(f.space).splits, 1);
 }
 
-/* A pin taken before the page was armed: the write is in memory, the page is not reported. Marked at completion it is. */
+/* A pin taken before the page was armed: the write is in memory, the page not reported. Marked at completion it is. */
 static void an_earlier_pin(void) {
   uring ring;
   int file = file_of(0x66, PAGE), error = uring_open(&ring);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * bad_args.c - every function with null pointers, unknown flags, misaligned, out-of-range and wrapped addresses, ranges, bitmaps:
- * the code that gmap.h names, and nothing changed. Handles and structs have hosts of their own. */
+ * bad_args.c - every function with null pointers, unknown flags, misaligned, out-of-range and wrapped addresses,
+ * ranges, bitmaps: the code that gmap.h names, and nothing changed. Handles and structs have hosts of their own. */
 #include "snapshot.h"
 
 #define SIZE (16 * MIB)
@@ -155,7 +155,7 @@ static void many_faults(void) {
   size_t done = 77, i;
   memset(requests, 0, sizeof requests);
   for (i = 0; i < 4; i++) {
-    requests[i].guest_addr = GUEST + 3 * PAGE; /* mapped and dirty: resolving it changes nothing but the count of faults */
+    requests[i].guest_addr = GUEST + 3 * PAGE; /* mapped and dirty: resolving it changes nothing but a counter */
     requests[i].access = GMAP_ACCESS_READ;
   }
   REFUSES(gmap_fault_many(f.vcpu, requests, 4, sizeof *requests - 1, &done), GMAP_EINVAL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * bad_handles.c - every function that takes a handle, with null, stale, foreign and wrong-kind handles: GMAP_EBADF, and nothing
- * changed. All other arguments are good ones. */
+ * bad_handles.c - every function that takes a handle, with null, stale, foreign and wrong-kind handles:
+ * GMAP_EBADF, and nothing changed. All other arguments are good ones. */
 #include "snapshot.h"
 
 enum kind { ENGINE, SPACE, VCPU, BACKING };
@@ -219,6 +219,7 @@ int main(void) {
   if (live[BACKING]) CHECK_OK(gmap_backing_detach(live[BACKING]));
   fixture_close(&f);
   /* After the engine has gone its handles are stale, and so is everything below it. */
-  for (i = 0; i < sizeof functions / sizeof *functions; i++) CHECK_STATUS(functions[i].call(live[functions[i].takes]), GMAP_EBADF);
+  for (i = 0; i < sizeof functions / sizeof *functions; i++)
+    CHECK_STATUS(functions[i].call(live[functions[i].takes]), GMAP_EBADF);
   return check_done("bad_handles");
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * bad_structs.c - every struct that carries struct_size, in every size: under 8 GMAP_EINVAL, shorter means zero, longer with a zero
- * tail is fine, with a non-zero tail GMAP_E2BIG, unknown flags and reserved fields GMAP_EINVAL; output structs are filled as far as
- * both know. The structs stand before an inaccessible page, so that nobody reads or writes past struct_size. */
+ * bad_structs.c - every struct that carries struct_size, in every size: under 8 GMAP_EINVAL, shorter means zero,
+ * longer with a zero tail is fine, with a non-zero tail GMAP_E2BIG, unknown flags and reserved fields
+ * GMAP_EINVAL; output structs are filled as far as both know. The structs stand before an inaccessible page, so
+ * that nobody reads or writes past struct_size. */
 #include "snapshot.h"
 
 #include <stddef.h>
@@ -10,7 +11,7 @@
 static fixture f;
 static unsigned char *elsewhere;
 
-/* ---- Input structs ------------------------------------------------------------------------------------------------------ */
+/* ---- Input structs ----------------------------------------------------------------------------------------------- */
 
 typedef struct input {
   const char *name;
@@ -99,7 +100,8 @@ static const input inputs[] = {
      {offsetof(gmap_slot, reserved), 0}, fill_slot, call_slot_set},
     {"gmap_vcpu_config", sizeof(gmap_vcpu_config), 8, 0,
      {offsetof(gmap_vcpu_config, reserved), 0}, fill_nothing, call_vcpu_open},
-    {"gmap_image_sink", sizeof(gmap_image_sink), offsetof(gmap_image_sink, frames), 0x1, {0, 0}, fill_sink, call_image_export},
+    {"gmap_image_sink", sizeof(gmap_image_sink), offsetof(gmap_image_sink, frames), 0x1,
+     {0, 0}, fill_sink, call_image_export},
     {"gmap_backing_config", sizeof(gmap_backing_config), offsetof(gmap_backing_config, reserved), 0,
      {offsetof(gmap_backing_config, reserved), 0}, fill_backing, call_backing_attach},
 };
@@ -170,7 +172,7 @@ static void input_flags_and_reserved(const input *in) {
   }
 }
 
-/* ---- Output structs ----------------------------------------------------------------------------------------------------- */
+/* ---- Output structs ---------------------------------------------------------------------------------------------- */
 
 typedef struct output {
   const char *name;
@@ -218,13 +220,15 @@ static void output_in_every_size(const output *out) {
     check_status(out->call(bytes), 0, __FILE__, __LINE__, out->name);
     check_true(memcmp(bytes + 4, exact + 4, 4) == 0, __FILE__, __LINE__, out->name);
     /* Times may have moved on; everything else is the exact struct's prefix. */
-    if (out->call != get_space_stats) check_true(memcmp(bytes + 8, exact + 8, size - 8) == 0, __FILE__, __LINE__, out->name);
+    if (out->call != get_space_stats)
+      check_true(memcmp(bytes + 8, exact + 8, size - 8) == 0, __FILE__, __LINE__, out->name);
     for (i = size; i < out->size + 8; i++) check_equal(bytes[i], 0xA5, __FILE__, __LINE__, "a byte past struct_size");
     if (size > 8) check_status(out->call(room_for(size, size)), 0, __FILE__, __LINE__, out->name); /* at the guard */
   }
   bytes = room_for(out->size + 64, (uint32_t)out->size + 64);
   check_status(out->call(bytes), 0, __FILE__, __LINE__, out->name);
-  for (i = out->size; i < out->size + 64; i++) check_equal(bytes[i], 0, __FILE__, __LINE__, "a byte that the library does not know");
+  for (i = out->size; i < out->size + 64; i++)
+    check_equal(bytes[i], 0, __FILE__, __LINE__, "a byte that the library does not know");
 }
 
 /* Every value of the enumerations: known, later, unknown. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * check.h - what every native test host reports with. Exit status 0: passed; 77: skipped, the facility named on stderr;
- * 1: at least one check failed, each told as file:line. A failed check does not stop the host. */
+ * check.h - what every native test host reports with. Exit status 0: passed; 77: skipped, the facility named on
+ * stderr; 1: at least one check failed, each told as file:line. A failed check does not stop the host. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -41,16 +41,16 @@ static inline int check_true(int holds, const char *file, int line, const char *
 static inline int check_equal(uint64_t actual, uint64_t expected, const char *file, int line, const char *text) {
   check_count++;
   if (actual == expected) return 1;
-  check_failed(file, line, "%s is 0x%llx (%lld), expected 0x%llx (%lld)", text, (unsigned long long)actual, (long long)actual,
-               (unsigned long long)expected, (long long)expected);
+  check_failed(file, line, "%s is 0x%llx (%lld), expected 0x%llx (%lld)", text, (unsigned long long)actual,
+               (long long)actual, (unsigned long long)expected, (long long)expected);
   return 0;
 }
 
 static inline int check_status(int32_t actual, int32_t expected, const char *file, int line, const char *text) {
   check_count++;
   if (actual == expected) return 1;
-  check_failed(file, line, "%s answers %d (%s), expected %d (%s)", text, (int)actual, gmap_strerror(actual), (int)expected,
-               gmap_strerror(expected));
+  check_failed(file, line, "%s answers %d (%s), expected %d (%s)", text, (int)actual, gmap_strerror(actual),
+               (int)expected, gmap_strerror(expected));
   return 0;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// cpp_host.cpp - the life of a host in C++17: both headers as C++, handles owned by objects, exact dirty pages over 1 MB leaves.
+// cpp_host.cpp - the life of a host in C++17: both headers as C++, handles owned by objects, exact dirty pages over 1
+// MB leaves.
 #include "fixture.h"
 
 #include <array>
@@ -50,7 +51,8 @@ struct guest {
   void store(uint64_t at, const T &value) {
     void *host = nullptr;
     gmap_enter(view);
-    if (CHECK_OK(gmap_store_resolve(view, base + at, sizeof value, &host, nullptr))) std::memcpy(host, &value, sizeof value);
+    if (CHECK_OK(gmap_store_resolve(view, base + at, sizeof value, &host, nullptr)))
+      std::memcpy(host, &value, sizeof value);
     gmap_leave(view);
   }
 

@@ -39,7 +39,8 @@ static inline unsigned char *guest_memory(size_t size) {
 /* `size` bytes that end where an inaccessible page begins: whoever writes or reads past them dies. Not given back. */
 static inline void *guarded(size_t size) {
   size_t whole = (size + 8 + PAGE - 1) & ~(size_t)(PAGE - 1);
-  unsigned char *raw = (unsigned char *)mmap(NULL, whole + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  unsigned char *raw = (unsigned char *)mmap(NULL, whole + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                                             -1, 0);
   REQUIRE(raw != MAP_FAILED);
   REQUIRE(mprotect(raw + whole, PAGE, PROT_NONE) == 0);
   return raw + whole - ((size + 7) & ~(size_t)7);
@@ -75,7 +76,8 @@ static inline gmap_slot slot_of(uint32_t id, uint32_t flags, uint64_t guest_addr
   return slot;
 }
 
-static inline gmap_status set_slot(uint64_t space, uint32_t id, uint32_t flags, uint64_t guest_addr, uint64_t size, void *host) {
+static inline gmap_status set_slot(uint64_t space, uint32_t id, uint32_t flags, uint64_t guest_addr, uint64_t size,
+                                   void *host) {
   gmap_slot slot = slot_of(id, flags, guest_addr, size, host);
   return gmap_slot_set(space, &slot);
 }
@@ -140,7 +142,9 @@ static inline uint64_t harvest(const fixture *f, uint64_t *bitmap) {
   return dirty;
 }
 
-static inline int page_is_dirty(const uint64_t *bitmap, uint64_t page) { return (int)(bitmap[page / 64] >> (page % 64) & 1); }
+static inline int page_is_dirty(const uint64_t *bitmap, uint64_t page) {
+  return (int)(bitmap[page / 64] >> (page % 64) & 1);
+}
 
 /* Exactly these pages are in the bitmap of n pages; the bits past n in the last word are zero. */
 static inline void check_pages_at(const char *file, int line, const uint64_t *bitmap, uint64_t n, const uint64_t *pages,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * inline.c - what gmap_inline.h promises: versions, closed views, the translation cache, accesses that cross pages. */
+ * inline.c - what gmap_inline.h promises: versions, closed views, the translation cache, accesses that cross
+ * pages. */
 #include "fixture.h"
 
 #define SIZE (4 * MIB)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * lifecycle.c - a small host from start to end, and what splitting promises: a read keeps 1 MB leaves, the first write splits
- * exactly one of them and makes exactly one page dirty, a harvest reports exactly what was written. */
+ * lifecycle.c - a small host from start to end, and what splitting promises: a read keeps 1 MB leaves, the first
+ * write splits exactly one of them and makes exactly one page dirty, a harvest reports exactly what was written. */
 #include "fixture.h"
 
 #define SIZE (16 * MIB)
@@ -14,7 +14,8 @@ static void the_short_way(void) {
   static uint64_t value = 0x0123456789ABCDEFull;
   unsigned char *memory = guest_memory(16 * MIB);
   gmap_space_config space_is = {.struct_size = sizeof space_is, .limit = 16 * MIB - 1};
-  gmap_slot slot = {.struct_size = sizeof slot, .flags = GMAP_SLOT_LOG_DIRTY, .size = 16 * MIB, .host_addr = (uintptr_t)memory};
+  gmap_slot slot = {.struct_size = sizeof slot, .flags = GMAP_SLOT_LOG_DIRTY, .size = 16 * MIB,
+                    .host_addr = (uintptr_t)memory};
   gmap_vcpu_config vcpu_is = {.struct_size = sizeof vcpu_is, .inline_version = GMAP_INLINE_VERSION};
   uint64_t engine, space, vcpu, dirty;
   gmap_view *view;

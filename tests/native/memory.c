@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * memory.c - the arena's limit stepped down to its minimum, so that exhaustion comes at another call each time: a call succeeds or
- * answers GMAP_ENOMEM with nothing changed; the statistics add up; when memory came back the same call succeeds. */
+ * memory.c - the arena's limit stepped down to its minimum, so that exhaustion comes at another call each time: a
+ * call succeeds or answers GMAP_ENOMEM with nothing changed; the statistics add up; when memory came back the
+ * same call succeeds. */
 #include "fixture.h"
 
 #define SLOTS 32u
@@ -20,7 +21,9 @@ typedef struct world {
 /* One step of the scenario: how it is called, with the index of its slot and segment. */
 typedef gmap_status (*step)(world *w, unsigned i, unsigned j);
 
-static uint64_t address(unsigned i, unsigned j) { return i * REGION + (j * 257 % SEGMENTS) * MIB + (j * 31 + i) % 256 * PAGE; }
+static uint64_t address(unsigned i, unsigned j) {
+  return i * REGION + (j * 257 % SEGMENTS) * MIB + (j * 31 + i) % 256 * PAGE;
+}
 
 static gmap_status make_space(world *w, unsigned i, unsigned j) {
   gmap_space_config config = space_config(SLOTS * REGION - 1);
@@ -48,7 +51,8 @@ static gmap_status write_page(world *w, unsigned i, unsigned j) {
 
 static void statistics_add_up(const world *w, uint64_t limit) {
   gmap_engine_stats s = engine_stats(w->engine);
-  uint64_t sum = s.region_table_bytes + s.segment_table_bytes + s.page_table_bytes + s.log_bytes + s.view_bytes + s.free_bytes;
+  uint64_t tables = s.region_table_bytes + s.segment_table_bytes + s.page_table_bytes;
+  uint64_t sum = tables + s.log_bytes + s.view_bytes + s.free_bytes;
   CHECK_EQUAL(s.limit_bytes, limit);
   CHECK(s.committed_bytes <= s.limit_bytes);
   CHECK(s.limit_bytes <= s.reserved_bytes);
@@ -90,7 +94,7 @@ static uint64_t dirty_of(const world *w, unsigned i) {
   return status == 0 ? dirty : (uint64_t)(int64_t)status;
 }
 
-/* Runs a step; where memory is short: nothing changed, and after giving back the same call succeeds. 0: no memory is left. */
+/* Runs a step; where memory is short: nothing changed, and after giving back the same call succeeds. 0: none is left. */
 static int attempt(world *w, uint64_t limit, step call, unsigned i, unsigned j) {
   gmap_space_stats before, after;
   uint64_t dirty = 0;
@@ -141,7 +145,8 @@ static void aftermath(world *w) {
   unsigned i, j;
   for (i = 0; w->space && i < SLOTS; i++) {
     uint64_t dirty = 0;
-    gmap_status status = gmap_dirty_harvest(w->space, i, 0, PAGES_OF(SLOT_SIZE), 0, bitmap, PAGES_OF(SLOT_SIZE) / 64, &dirty);
+    const uint64_t pages = PAGES_OF(SLOT_SIZE);
+    gmap_status status = gmap_dirty_harvest(w->space, i, 0, pages, 0, bitmap, pages / 64, &dirty);
     if (status == GMAP_ENOENT && w->written[i] == 0) continue;
     CHECK_OK(status);
     CHECK_EQUAL(dirty, w->written[i]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * process.c - the process contract of gmap.h: fork, waiting and deadlock, readers that do not leave, destroy, dlclose. */
+ * process.c - the process contract of gmap.h: fork, waiting and deadlock, readers that do not leave, destroy,
+ * dlclose. */
 #include "fixture.h"
 
 #include <dlfcn.h>
@@ -16,7 +17,7 @@
 
 static uint64_t bitmap[MAX_WORDS];
 
-/* ---- fork --------------------------------------------------------------------------------------------------------------- */
+/* ---- fork -------------------------------------------------------------------------------------------------------- */
 
 static int is_mapped(uint64_t address) {
   unsigned char resident;
@@ -38,7 +39,8 @@ static void fork_leaves_the_tables_behind(void) {
   child = fork();
   REQUIRE(child >= 0);
   if (child == 0)
-    _exit((is_mapped((uintptr_t)f.view) ? 1 : 0) | (is_mapped(origin) ? 2 : 0) | (is_mapped((uintptr_t)f.memory) ? 0 : 4));
+    _exit((is_mapped((uintptr_t)f.view) ? 1 : 0) | (is_mapped(origin) ? 2 : 0) |
+          (is_mapped((uintptr_t)f.memory) ? 0 : 4));
   REQUIRE(waitpid(child, &status, 0) == child);
   CHECK(WIFEXITED(status));
   CHECK_EQUAL(WEXITSTATUS(status), 0); /* 1: the view followed, 2: the tables did, 4: guest memory did not */
@@ -48,9 +50,9 @@ static void fork_leaves_the_tables_behind(void) {
   fixture_close(&f);
 }
 
-/* ---- Waiting inside a section ---------------------------------------------------------------------------------------------- */
+/* ---- Waiting inside a section ------------------------------------------------------------------------------------ */
 
-/* Every [WAITS] function on `space`, which the calling thread's view (of this space or another of the engine) is inside of. */
+/* Every [WAITS] function on a space, called by a thread whose view is inside. */
 static void all_waiting_calls_refuse(uint64_t space, uint64_t backing, unsigned char *elsewhere) {
   uint64_t only[MAX_WORDS] = {1}, dirty, other;
   gmap_backing_config config = {.struct_size = sizeof config, .kind = GMAP_BACKING_USERFAULTFD_ASYNC};
@@ -103,7 +105,7 @@ static void waiting_inside_is_a_deadlock(void) {
   munmap(elsewhere, 2 * MIB);
 }
 
-/* ---- A reader that does not leave ------------------------------------------------------------------------------------------- */
+/* ---- A reader that does not leave -------------------------------------------------------------------------------- */
 
 static unsigned kicks;
 static uint64_t kicked;
@@ -171,7 +173,7 @@ static void a_reader_that_stays(int leave_at_kick) {
   munmap(f.memory, SIZE);
 }
 
-/* ---- Destroy, dlclose ---------------------------------------------------------------------------------------------------------- */
+/* ---- Destroy, dlclose -------------------------------------------------------------------------------------------- */
 
 static uint64_t status_kib(const char *name) {
   char line[256];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * snapshot.h - the state of a fixture that a refused call must not change: the ASCE, every counter, memory by kind, what
- * the tables say about sample pages, the dirty bits. */
+ * snapshot.h - the state of a fixture that a refused call must not change: the ASCE, every counter, memory by
+ * kind, what the tables say about sample pages, the dirty bits. */
 #ifndef SNAPSHOT_H
 #define SNAPSHOT_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * threads.c - guest threads store while another harvests in rounds and copies what is reported: at the end the copy is the memory,
- * and no page was ever reported that nobody wrote. Four threads: two store through the walk, two through the cache. Each writes
- * only its own pages; every eighth page of the slot is written by nobody. */
+ * threads.c - guest threads store while another harvests in rounds and copies what is reported: at the end the
+ * copy is the memory, and no page was ever reported that nobody wrote. Four threads: two store through the walk,
+ * two through the cache. Each writes only its own pages; every eighth page of the slot is written by nobody. */
 #include "fixture.h"
 
 #include <pthread.h>
@@ -34,7 +34,8 @@ static int somebodys(uint64_t page) { return page % 8 != 7; }
 
 static gmap_status resolve(gmap_view *view, gmap_cache_entry *cache, uint64_t at, void **host) {
   for (;;) {
-    gmap_status status = cache ? gmap_cache_store(view, cache, CACHE - 1, at, 8, host) : gmap_store_ptr(view, at, 8, host);
+    gmap_status status = cache ? gmap_cache_store(view, cache, CACHE - 1, at, 8, host)
+                               : gmap_store_ptr(view, at, 8, host);
     if (status != GMAP_INLINE_ASK) return status;
     status = gmap_fault(view->vcpu, view->ask_addr, GMAP_ACCESS_WRITE, NULL);
     if (status != 0) return status;
@@ -134,8 +135,8 @@ int main(int argc, char **argv) {
   pages += copy_round(GMAP_HARVEST_NO_REARM);
   compare();
   CHECK(rounds > 3 && stores > 1000 && pages > 100);
-  printf("threads: %llu rounds, %llu stores, %llu pages copied\n", (unsigned long long)rounds, (unsigned long long)stores,
-         (unsigned long long)pages);
+  printf("threads: %llu rounds, %llu stores, %llu pages copied\n", (unsigned long long)rounds,
+         (unsigned long long)stores, (unsigned long long)pages);
   fixture_close(&f);
   munmap(image, SIZE);
   return check_done("threads");

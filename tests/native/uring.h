@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * uring.h - as much of io_uring as an earlier pin takes, by raw system calls: one registered (pinned) buffer, one fixed read. */
+ * uring.h - as much of io_uring as an earlier pin takes, by raw system calls: one registered (pinned) buffer, one
+ * fixed read. */
 #ifndef URING_H
 #define URING_H
 
@@ -28,7 +29,8 @@ static inline int uring_open(uring *u) {
   if (u->fd < 0) return errno;
   if (!(u->params.features & IORING_FEAT_SINGLE_MMAP)) return EOPNOTSUPP;
   size = u->params.cq_off.cqes + u->params.cq_entries * sizeof(struct io_uring_cqe);
-  u->rings = (unsigned char *)mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, u->fd, IORING_OFF_SQ_RING);
+  u->rings = (unsigned char *)mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, u->fd,
+                                   IORING_OFF_SQ_RING);
   u->entries = (struct io_uring_sqe *)mmap(NULL, u->params.sq_entries * sizeof *u->entries, PROT_READ | PROT_WRITE,
                                            MAP_SHARED | MAP_POPULATE, u->fd, IORING_OFF_SQES);
   return u->rings == MAP_FAILED || (void *)u->entries == MAP_FAILED ? errno : 0;
