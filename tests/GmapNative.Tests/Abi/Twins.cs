@@ -5,6 +5,7 @@ using System.Reflection;
 using System.Reflection.Emit;
 using System.Runtime.InteropServices;
 using System.Text;
+using GmapNative.Exports.Abi;
 using GmapNative.Memory;
 
 namespace GmapNative.Tests.Abi;
@@ -14,11 +15,12 @@ internal static class Twins
 {
     private static readonly Assembly Exports = Assembly.Load("libgmapnative");
 
-    /// <summary>Structs of the inline header are the engine's own words, under its names.</summary>
-    private static readonly Dictionary<string, Type> Inline = new()
+    /// <summary>Structs that have another name on our side: those of the inline header are the engine's own words.</summary>
+    private static readonly Dictionary<string, Type> Named = new()
     {
         ["gmap_view"] = typeof(ViewWords),
         ["gmap_space_word"] = typeof(SpaceWords),
+        ["gmap_slot"] = typeof(SlotConfig),
     };
 
     private static readonly Dictionary<Type, string> Scalars = new()
@@ -47,14 +49,17 @@ internal static class Twins
         .Where(pair => pair.Attribute?.EntryPoint is not null)
         .ToDictionary(pair => pair.Attribute!.EntryPoint!, pair => pair.Method);
 
-    /// <summary>The twin of a C struct: gmap_space_config is SpaceConfig or GmapSpaceConfig, gmap_slot is Slot, GmapSlot ...</summary>
-    public static Type? TypeOf(string structName) => Inline.TryGetValue(structName, out Type? type)
+    /// <summary>The twin of a C struct: gmap_space_config is SpaceConfig.</summary>
+    public static Type? TypeOf(string structName) => Named.TryGetValue(structName, out Type? type)
         ? type
-        : Exports.GetTypes().SingleOrDefault(candidate => candidate.IsValueType && NamesOf(structName).Contains(candidate.Name));
+        : Exports.GetTypes().SingleOrDefault(candidate => candidate.IsValueType && candidate.Name == Pascal(structName["gmap_".Length..]));
 
-    public static FieldInfo? FieldOf(Type type, string structName, string field) => type.GetField(
-        OtherNames.GetValueOrDefault($"{structName}.{field}", Pascal(field)),
-        BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic);
+    /// <summary>The field of the same name, as C or as C# writes it.</summary>
+    public static FieldInfo? FieldOf(Type type, string structName, string field)
+    {
+        const BindingFlags all = BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic;
+        return type.GetField(field, all) ?? type.GetField(OtherNames.GetValueOrDefault($"{structName}.{field}", Pascal(field)), all);
+    }
 
     /// <summary>The C type that a C# type stands for.</summary>
     public static string CTypeOf(Type type)
@@ -69,8 +74,10 @@ internal static class Twins
             return "callback";
         }
 
-        return Scalars.TryGetValue(type, out string? scalar) ? scalar
-            : Inline.FirstOrDefault(pair => pair.Value == type).Key ?? "gmap_" + Snake(type.Name.StartsWith("Gmap", StringComparison.Ordinal) ? type.Name[4..] : type.Name);
+        type = type.IsEnum ? Enum.GetUnderlyingType(type) : type;
+        return Scalars.TryGetValue(type, out string? scalar)
+            ? scalar
+            : Named.FirstOrDefault(pair => pair.Value == type).Key ?? "gmap_" + Snake(type.Name);
     }
 
     /// <summary>sizeof as the machine sees it.</summary>
@@ -94,12 +101,6 @@ internal static class Twins
         il.Emit(OpCodes.Ret);
         const nint somewhere = 0x10000; // not null, which ldflda would refuse
         return (int)(method.CreateDelegate<Func<nint, nint>>()(somewhere) - somewhere);
-    }
-
-    private static string[] NamesOf(string structName)
-    {
-        string pascal = Pascal(structName["gmap_".Length..]);
-        return [pascal, "Gmap" + pascal, "Abi" + pascal, "Native" + pascal];
     }
 
     private static string Pascal(string snake) =>
