@@ -164,6 +164,7 @@ typedef struct gmap_engine_stats {
   uint64_t spaces;
 } gmap_engine_stats;
 
+/* Fills stats. The figures are read one by one, while other threads go on. */
 GMAP_API gmap_status gmap_engine_get_stats(uint64_t engine, gmap_engine_stats *stats);
 
 /* ---- Space: one guest address space ------------------------------------------------------------------------------------ */
@@ -240,6 +241,7 @@ typedef struct gmap_space_stats {
   uint64_t vcpus;             /* open ones */
 } gmap_space_stats;
 
+/* Fills stats. Counters only rise; they are read one by one, while other threads go on. */
 GMAP_API gmap_status gmap_space_get_stats(uint64_t space, gmap_space_stats *stats);
 
 typedef struct gmap_image_frame_map { /* where the frames of a slot are in the image's real storage */

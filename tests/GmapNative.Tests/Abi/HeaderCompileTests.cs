@@ -1,0 +1,32 @@
+using System.IO;
+using NUnit.Framework;
+
+namespace GmapNative.Tests.Abi;
+
+/// <summary>Each public header alone, in every language that it promises, without a diagnostic.</summary>
+[TestFixture]
+internal sealed class HeaderCompileTests
+{
+    [Test]
+    public void EachHeaderAloneIsClean(
+        [Values("gmap.h", "gmap_inline.h")] string header,
+        [Values("c99", "c11", "c++17", "c++20")] string standard,
+        [Values("-O0", "-O2")] string optimization)
+    {
+        bool cpp = standard.StartsWith("c++", System.StringComparison.Ordinal);
+        string source = Path.Combine(Path.GetTempPath(), $"gmap-{TestContext.CurrentContext.Test.ID}.{(cpp ? "cpp" : "c")}");
+        File.WriteAllText(source, $"#include \"{header}\"\n#include \"{header}\"\nint translation_unit_is_not_empty;\n");
+        try
+        {
+            NativeHost.CompileWith(cpp,
+            [
+                $"-std={standard}", optimization, "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Wshadow",
+                "-Wcast-qual", "-Werror", $"-I{Repository.Include}", "-c", source, "-o", "/dev/null",
+            ]);
+        }
+        finally
+        {
+            File.Delete(source);
+        }
+    }
+}

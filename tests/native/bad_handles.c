@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * bad_handles.c - every function that takes a handle, with null, stale, foreign and wrong-kind handles:
+ * GMAP_EBADF, and nothing changed. All other arguments are good ones. */
+#include "snapshot.h"
+
+enum kind { ENGINE, SPACE, VCPU, BACKING };
+
+static uint64_t words[MAX_WORDS];
+static unsigned char data[64];
+
+static gmap_status engine_destroy(uint64_t h) { return gmap_engine_destroy(h); }
+
+static gmap_status engine_get_stats(uint64_t h) {
+  gmap_engine_stats stats = {.struct_size = sizeof stats};
+  return gmap_engine_get_stats(h, &stats);
+}
+
+static gmap_status space_create(uint64_t h) {
+  gmap_space_config config = space_config(MIB);
+  uint64_t space;
+  return gmap_space_create(h, &config, &space);
+}
+
+static gmap_status space_destroy(uint64_t h) { return gmap_space_destroy(h); }
+static gmap_status space_set_limit(uint64_t h) { return gmap_space_set_limit(h, 512 * MIB); }
+
+static gmap_status space_get_asce(uint64_t h) {
+  uint64_t asce;
+  return gmap_space_get_asce(h, &asce);
+}
+
+static gmap_status space_get_stats(uint64_t h) {
+  gmap_space_stats stats = {.struct_size = sizeof stats};
+  return gmap_space_get_stats(h, &stats);
+}
+
+static gmap_status image_export(uint64_t h) {
+  uint64_t asce, size;
+  gmap_image_sink sink = {.struct_size = sizeof sink, .size = &size};
+  return gmap_image_export(h, 0, &sink, &asce);
+}
+
+static gmap_status slot_set(uint64_t h) { return set_slot(h, 99, 0, 512 * MIB, MIB, data - (uintptr_t)data % PAGE); }
+
+static gmap_status vcpu_open(uint64_t h) {
+  uint64_t vcpu;
+  gmap_view *view;
+  return open_vcpu(h, GMAP_INLINE_VERSION, &vcpu, &view);
+}
+
+static gmap_status vcpu_close(uint64_t h) { return gmap_vcpu_close(h); }
+
+static gmap_status fault(uint64_t h) {
+  gmap_fault_result result = fault_result();
+  return gmap_fault(h, GUEST + 15 * MIB, GMAP_ACCESS_READ, &result);
+}
+
+static gmap_status fault_many(uint64_t h) {
+  gmap_fault_request request = {.guest_addr = GUEST + 15 * MIB, .access = GMAP_ACCESS_READ};
+  size_t done;
+  return gmap_fault_many(h, &request, 1, sizeof request, &done);
+}
+
+static gmap_status translate(uint64_t h) {
+  gmap_fault_result result = fault_result();
+  return gmap_translate(h, GUEST, GMAP_ACCESS_READ, &result);
+}
+
+static gmap_status read_guest(uint64_t h) { return gmap_read(h, GUEST, data, sizeof data); }
+static gmap_status write_guest(uint64_t h) { return gmap_write(h, GUEST, data, sizeof data); }
+static gmap_status mark_dirty(uint64_t h) { return gmap_mark_dirty(h, GUEST + 8 * PAGE, PAGE); }
+static gmap_status mark_dirty_bitmap(uint64_t h) { return gmap_mark_dirty_bitmap(h, SLOT, 0, 64, words); }
+
+static gmap_status mark_dirty_batch(uint64_t h) {
+  uint64_t address = GUEST + 8 * PAGE;
+  return gmap_mark_dirty_batch(h, &address, 1);
+}
+
+static gmap_status unmap(uint64_t h) {
+  uint64_t next;
+  return gmap_unmap(h, GUEST, MIB, 0, &next);
+}
+
+static gmap_status populate(uint64_t h) {
+  uint64_t next;
+  return gmap_populate(h, GUEST + 14 * MIB, MIB, GMAP_ACCESS_READ, 0, &next);
+}
+
+static gmap_status dirty_get(uint64_t h) {
+  uint64_t bits[MAX_WORDS], dirty;
+  return gmap_dirty_get(h, SLOT, 0, 64, 0, bits, &dirty);
+}
+
+static gmap_status dirty_clear(uint64_t h) { return gmap_dirty_clear(h, SLOT, 0, 64, 0, words); }
+
+static gmap_status dirty_harvest(uint64_t h) {
+  uint64_t bits[MAX_WORDS], dirty;
+  return gmap_dirty_harvest(h, SLOT, 0, 64, 0, bits, MAX_WORDS, &dirty);
+}
+
+static gmap_status backing_attach(uint64_t h) {
+  gmap_backing_config config = {.struct_size = sizeof config, .kind = GMAP_BACKING_USERFAULTFD_ASYNC};
+  uint64_t backing;
+  return gmap_backing_attach(h, SLOT, &config, &backing);
+}
+
+static gmap_status backing_fd(uint64_t h) {
+  int32_t fd;
+  return gmap_backing_fd(h, &fd);
+}
+
+static gmap_status backing_detach(uint64_t h) { return gmap_backing_detach(h); }
+
+static const struct {
+  const char *name;
+  enum kind takes;
+  gmap_status (*call)(uint64_t handle);
+} functions[] = {
+    {"gmap_engine_destroy", ENGINE, engine_destroy},
+    {"gmap_engine_get_stats", ENGINE, engine_get_stats},
+    {"gmap_space_create", ENGINE, space_create},
+    {"gmap_space_destroy", SPACE, space_destroy},
+    {"gmap_space_set_limit", SPACE, space_set_limit},
+    {"gmap_space_get_asce", SPACE, space_get_asce},
+    {"gmap_space_get_stats", SPACE, space_get_stats},
+    {"gmap_image_export", SPACE, image_export},
+    {"gmap_slot_set", SPACE, slot_set},
+    {"gmap_vcpu_open", SPACE, vcpu_open},
+    {"gmap_vcpu_close", VCPU, vcpu_close},
+    {"gmap_fault", VCPU, fault},
+    {"gmap_fault_many", VCPU, fault_many},
+    {"gmap_translate", SPACE, translate},
+    {"gmap_read", SPACE, read_guest},
+    {"gmap_write", SPACE, write_guest},
+    {"gmap_mark_dirty", SPACE, mark_dirty},
+    {"gmap_mark_dirty_bitmap", SPACE, mark_dirty_bitmap},
+    {"gmap_mark_dirty_batch", SPACE, mark_dirty_batch},
+    {"gmap_unmap", SPACE, unmap},
+    {"gmap_populate", SPACE, populate},
+    {"gmap_dirty_get", SPACE, dirty_get},
+    {"gmap_dirty_clear", SPACE, dirty_clear},
+    {"gmap_dirty_harvest", SPACE, dirty_harvest},
+    {"gmap_backing_attach", SPACE, backing_attach},
+    {"gmap_backing_fd", BACKING, backing_fd},
+    {"gmap_backing_detach", BACKING, backing_detach},
+};
+
+static fixture f;
+static snapshot before, after;
+
+static void refuses(size_t i, uint64_t handle, const char *what) {
+  gmap_status status = functions[i].call(handle);
+  check_count++;
+  if (status != GMAP_EBADF)
+    check_failed(__FILE__, __LINE__, "%s with a %s handle 0x%llx answers %d (%s)", functions[i].name, what,
+                 (unsigned long long)handle, (int)status, gmap_strerror(status));
+  snapshot_take(&f, &after);
+  if (!snapshot_same(&before, &after, __FILE__, __LINE__))
+    check_failed(__FILE__, __LINE__, "%s with a %s handle changed the space", functions[i].name, what);
+}
+
+/* Handles that were good once, of each kind; their places are taken anew in the second half. */
+static void stale_handles(uint64_t stale[4]) {
+  gmap_space_config config = space_config(MIB);
+  stale[ENGINE] = engine_of(MIB);
+  REQUIRE_OK(gmap_engine_destroy(stale[ENGINE]));
+  REQUIRE_OK(gmap_space_create(f.engine, &config, &stale[SPACE]));
+  REQUIRE_OK(open_vcpu(stale[SPACE], GMAP_INLINE_VERSION, &stale[VCPU], NULL));
+  REQUIRE_OK(gmap_vcpu_close(stale[VCPU]));
+  REQUIRE_OK(gmap_space_destroy(stale[SPACE]));
+}
+
+static uint64_t next_random(uint64_t *state) { /* splitmix64 */
+  uint64_t z = *state += 0x9E3779B97F4A7C15ull;
+  z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ull;
+  z = (z ^ z >> 27) * 0x94D049BB133111EBull;
+  return z ^ z >> 31;
+}
+
+/* A backing where the kernel has one; 0 elsewhere. */
+static uint64_t try_backing(unsigned char *memory) {
+  gmap_backing_config config = {.struct_size = sizeof config, .kind = GMAP_BACKING_USERFAULTFD_ASYNC};
+  uint64_t backing = 0;
+  REQUIRE_OK(set_slot(f.space, 21, GMAP_SLOT_LOG_DIRTY, 256 * MIB, MIB, memory));
+  return gmap_backing_attach(f.space, 21, &config, &backing) == 0 ? backing : 0;
+}
+
+int main(void) {
+  uint64_t stale[4] = {0}, state = 0x6D61702E, live[4];
+  size_t i, k;
+  unsigned char *memory = guest_memory(MIB);
+  used_fixture(&f);
+  live[BACKING] = try_backing(memory);
+  if (live[BACKING]) {
+    stale[BACKING] = live[BACKING];
+    REQUIRE_OK(gmap_backing_detach(live[BACKING]));
+    live[BACKING] = try_backing(memory);
+  }
+  stale_handles(stale);
+  live[ENGINE] = f.engine;
+  live[SPACE] = f.space;
+  live[VCPU] = f.vcpu;
+  snapshot_take(&f, &before);
+  for (i = 0; i < sizeof functions / sizeof *functions; i++) {
+    refuses(i, 0, "null");
+    for (k = 0; k < 4; k++) {
+      if (stale[k]) refuses(i, stale[k], "stale");
+      if (k != functions[i].takes && live[k]) refuses(i, live[k], "wrong-kind");
+      if (live[k]) {
+        refuses(i, live[k] ^ 1ull << 63, "foreign");
+        refuses(i, live[k] + (1ull << 32), "foreign");
+        refuses(i, live[k] + 0x1000, "foreign");
+      }
+    }
+    refuses(i, ~0ull, "foreign");
+    for (k = 0; k < 8; k++) refuses(i, next_random(&state), "foreign");
+  }
+  if (live[BACKING]) CHECK_OK(gmap_backing_detach(live[BACKING]));
+  fixture_close(&f);
+  /* After the engine has gone its handles are stale, and so is everything below it. */
+  for (i = 0; i < sizeof functions / sizeof *functions; i++)
+    CHECK_STATUS(functions[i].call(live[functions[i].takes]), GMAP_EBADF);
+  return check_done("bad_handles");
+}

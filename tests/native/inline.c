@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * inline.c - what gmap_inline.h promises: versions, closed views, the translation cache, accesses that cross
+ * pages. */
+#include "fixture.h"
+
+#define SIZE (4 * MIB)
+#define PAGES PAGES_OF(SIZE)
+#define CACHE 64u
+
+static uint64_t bitmap[MAX_WORDS];
+
+static void always_asks(gmap_view *view) {
+  gmap_cache_entry cache[CACHE];
+  void *host = NULL;
+  memset(cache, 0, sizeof cache);
+  gmap_enter(view);
+  view->ask_addr = 0;
+  CHECK_EQUAL(gmap_load_ptr(view, GUEST + 0x123, 8, &host), GMAP_INLINE_ASK);
+  CHECK_EQUAL(view->ask_addr, GUEST + 0x123);
+  CHECK_EQUAL(gmap_store_ptr(view, GUEST + 0x456, 8, &host), GMAP_INLINE_ASK);
+  CHECK_EQUAL(gmap_cache_load(view, cache, CACHE - 1, GUEST, 1, &host), GMAP_INLINE_ASK);
+  CHECK_EQUAL(gmap_cache_store(view, cache, CACHE - 1, GUEST, 1, &host), GMAP_INLINE_ASK);
+  gmap_leave(view);
+}
+
+/* A version that the library does not speak: slow and right. */
+static void another_version(void) {
+  static const uint32_t versions[] = {0, GMAP_INLINE_VERSION + 1, 0xFFFFFFFFu};
+  size_t i;
+  for (i = 0; i < sizeof versions / sizeof *versions; i++) {
+    fixture f;
+    uint64_t vcpu;
+    gmap_view *view;
+    void *host = NULL;
+    fixture_open(&f, SIZE, GMAP_SLOT_LOG_DIRTY, GMAP_SPLIT_LAZY);
+    CHECK_OK(store8(f.view, GUEST, 1, NULL)); /* mapped and writable for a view that speaks */
+    gmap_leave(f.view);
+    REQUIRE_OK(open_vcpu(f.space, versions[i], &vcpu, &view));
+    CHECK_EQUAL(view->inline_version, 0);
+    always_asks(view);
+    gmap_enter(view);
+    if (CHECK_OK(gmap_store_resolve(view, GUEST + 9 * PAGE, 8, &host, NULL))) memset(host, 0x5A, 8);
+    CHECK(host == f.memory + 9 * PAGE);
+    CHECK_STATUS(gmap_store_resolve(view, GUEST + 10 * PAGE - 4, 8, &host, NULL), GMAP_INLINE_TORN);
+    CHECK_STATUS(gmap_store_resolve(view, 0, 8, &host, NULL), GMAP_PIC_ADDRESSING);
+    gmap_leave(view);
+    CHECK(harvest(&f, bitmap) >= 2);
+    CHECK(page_is_dirty(bitmap, 0) && page_is_dirty(bitmap, 9));
+    CHECK_OK(gmap_vcpu_close(vcpu));
+    always_asks(view);
+    fixture_close(&f);
+  }
+}
+
+/* A closed view stays readable and says "ask" until the engine goes; its handle is stale. */
+static void closed_views_ask(void) {
+  fixture f;
+  uint64_t vcpu, value;
+  gmap_view *view;
+  fixture_open(&f, SIZE, GMAP_SLOT_LOG_DIRTY, GMAP_SPLIT_LAZY);
+  REQUIRE_OK(open_vcpu(f.space, GMAP_INLINE_VERSION, &vcpu, &view));
+  CHECK_EQUAL(view->inline_version, GMAP_INLINE_VERSION);
+  CHECK_EQUAL(view->vcpu, vcpu);
+  CHECK_EQUAL((uintptr_t)view & 63, 0);
+  CHECK_OK(store8(view, GUEST, 1, NULL));
+  CHECK_OK(gmap_vcpu_close(vcpu)); /* inside: counts as leave */
+  CHECK_EQUAL(view->inside & 1, 0);
+  always_asks(view);
+  CHECK_STATUS(load8(view, GUEST, &value, NULL), GMAP_EBADF);
+  CHECK_EQUAL(harvest(&f, bitmap), 1);
+  CHECK_OK(gmap_vcpu_close(f.vcpu));
+  CHECK_OK(gmap_space_destroy(f.space));
+  always_asks(view); /* the space is gone, the view is not */
+  always_asks(f.view);
+  CHECK_OK(gmap_engine_destroy(f.engine));
+  munmap(f.memory, f.size);
+}
+
+/* Fills both entries, then asks the cache alone. Returns where a cached load goes, or NULL for a miss. */
+static int cache_hits(gmap_view *view, const gmap_cache_entry *cache, uint64_t guest_addr, int store) {
+  const gmap_cache_entry *entry = cache + ((guest_addr >> 12) & (CACHE - 1));
+  return entry->generation == view->generation && (store ? entry->store_page : entry->load_page) == guest_addr >> 12;
+}
+
+static void cache_functions(void) {
+  fixture f;
+  gmap_cache_entry cache[CACHE];
+  void *host = NULL;
+  uint64_t at = GUEST + 17 * PAGE + 0x40;
+  memset(cache, 0, sizeof cache);
+  fixture_open(&f, SIZE, GMAP_SLOT_LOG_DIRTY, GMAP_SPLIT_LAZY);
+  CHECK_OK(gmap_fault(f.vcpu, at, GMAP_ACCESS_READ, NULL));
+  gmap_enter(f.view);
+  CHECK(!cache_hits(f.view, cache, at, 0));
+  CHECK_EQUAL(gmap_cache_load(f.view, cache, CACHE - 1, at, 8, &host), 0);
+  CHECK(host == f.memory + (at - GUEST));
+  CHECK(cache_hits(f.view, cache, at, 0) && !cache_hits(f.view, cache, at, 1));
+  CHECK_EQUAL(gmap_cache_store(f.view, cache, CACHE - 1, at, 8, &host), GMAP_INLINE_ASK); /* an armed leaf */
+  CHECK_OK(gmap_fault(f.vcpu, at, GMAP_ACCESS_WRITE, NULL));
+  CHECK_EQUAL(gmap_cache_store(f.view, cache, CACHE - 1, at, 8, &host), 0);
+  CHECK(cache_hits(f.view, cache, at, 0) && cache_hits(f.view, cache, at, 1));
+  CHECK_EQUAL(gmap_cache_store(f.view, cache, CACHE - 1, at + 8, 8, &host), 0);
+  CHECK(host == f.memory + (at + 8 - GUEST));
+  /* A hit is for the bytes of its page only. */
+  CHECK_EQUAL(gmap_cache_load(f.view, cache, CACHE - 1, at - 0x40 + PAGE - 4, 8, &host), 0);
+  CHECK(host == f.memory + 18 * PAGE - 4);
+  gmap_leave(f.view);
+  CHECK_EQUAL(harvest(&f, bitmap), 1);
+  CHECK_PAGES(bitmap, PAGES, 17);
+  /* The right was taken away: the entry is of an older generation, the next store walks and marks again. */
+  gmap_enter(f.view);
+  CHECK(!cache_hits(f.view, cache, at, 0) && !cache_hits(f.view, cache, at, 1));
+  CHECK_EQUAL(gmap_cache_store(f.view, cache, CACHE - 1, at, 8, &host), 0);
+  gmap_leave(f.view);
+  CHECK_EQUAL(harvest(&f, bitmap), 1);
+  CHECK_PAGES(bitmap, PAGES, 17);
+  /* An unmapped page misses too. */
+  gmap_enter(f.view);
+  CHECK_EQUAL(gmap_cache_load(f.view, cache, CACHE - 1, at, 8, &host), 0);
+  gmap_leave(f.view);
+  CHECK_OK(gmap_unmap(f.space, GUEST, MIB, 0, NULL));
+  gmap_enter(f.view);
+  CHECK_EQUAL(gmap_cache_load(f.view, cache, CACHE - 1, at, 8, &host), GMAP_INLINE_ASK);
+  gmap_leave(f.view);
+  fixture_close(&f);
+}
+
+static void crossing_stores_mark_both(void) {
+  fixture f;
+  void *host = NULL;
+  fixture_open(&f, SIZE, GMAP_SLOT_LOG_DIRTY, GMAP_SPLIT_LAZY);
+  gmap_enter(f.view);
+  CHECK_OK(gmap_store_resolve(f.view, GUEST + 5 * PAGE - 3, 8, &host, NULL)); /* within a segment */
+  CHECK(host == f.memory + 5 * PAGE - 3);
+  memset(host, 1, 8);
+  CHECK_OK(gmap_store_resolve(f.view, GUEST + MIB - 1, 2, &host, NULL)); /* over a segment's end */
+  CHECK(host == f.memory + MIB - 1);
+  memset(host, 2, 2);
+  CHECK_OK(gmap_store_resolve(f.view, GUEST + 2 * MIB + 8, 3 * PAGE, &host, NULL)); /* four pages */
+  memset(host, 3, 3 * PAGE);
+  gmap_leave(f.view);
+  CHECK_EQUAL(harvest(&f, bitmap), 8);
+  CHECK_PAGES(bitmap, PAGES, 4, 5, 255, 256, 512, 513, 514, 515);
+  gmap_enter(f.view); /* the end of the slot: the second page is not there */
+  CHECK_STATUS(gmap_store_resolve(f.view, GUEST + SIZE - 4, 8, &host, NULL), GMAP_PIC_ADDRESSING);
+  CHECK_STATUS(gmap_load_resolve(f.view, UINT64_MAX - 3, 8, &host, NULL), GMAP_PIC_ADDRESSING); /* wraps */
+  gmap_leave(f.view);
+  fixture_close(&f);
+}
+
+/* Two slots side by side in the guest, apart in the host. */
+static void torn(void) {
+  fixture f;
+  void *host = NULL;
+  unsigned char *elsewhere = guest_memory(2 * MIB);
+  fixture_open(&f, SIZE, GMAP_SLOT_LOG_DIRTY, GMAP_SPLIT_LAZY);
+  REQUIRE_OK(set_slot(f.space, 8, GMAP_SLOT_LOG_DIRTY, GUEST + SIZE, MIB, elsewhere + MIB / 2));
+  gmap_enter(f.view);
+  CHECK_STATUS(gmap_load_resolve(f.view, GUEST + SIZE - 4, 8, &host, NULL), GMAP_INLINE_TORN);
+  CHECK_STATUS(gmap_store_resolve(f.view, GUEST + SIZE - 4, 8, &host, NULL), GMAP_INLINE_TORN);
+  CHECK_OK(gmap_store_resolve(f.view, GUEST + SIZE - 4, 4, &host, NULL)); /* one by one */
+  CHECK(host == f.memory + SIZE - 4);
+  CHECK_OK(gmap_store_resolve(f.view, GUEST + SIZE, 4, &host, NULL));
+  CHECK(host == elsewhere + MIB / 2);
+  gmap_leave(f.view);
+  CHECK_EQUAL(harvest(&f, bitmap), 1);
+  CHECK_PAGES(bitmap, PAGES, PAGES - 1);
+  fixture_close(&f);
+  munmap(elsewhere, 2 * MIB);
+}
+
+/* A read-only slot: reads go, writes are the guest's condition, with the reason. */
+static void readonly_slot(void) {
+  fixture f;
+  gmap_fault_result result = fault_result();
+  void *host = NULL;
+  fixture_open(&f, SIZE, GMAP_SLOT_READONLY, GMAP_SPLIT_LAZY);
+  gmap_enter(f.view);
+  CHECK_OK(gmap_load_resolve(f.view, GUEST + 5, 1, &host, &result));
+  CHECK(host == f.memory + 5);
+  CHECK_STATUS(gmap_store_resolve(f.view, GUEST + 5, 1, &host, &result), GMAP_PIC_PROTECTION);
+  CHECK_EQUAL(result.reason, GMAP_REASON_READONLY_SLOT);
+  gmap_leave(f.view);
+  CHECK_STATUS(gmap_write(f.space, GUEST, "x", 1), GMAP_PIC_PROTECTION);
+  CHECK_EQUAL(f.memory[0], 0);
+  fixture_close(&f);
+}
+
+int main(void) {
+  another_version();
+  closed_views_ask();
+  cache_functions();
+  crossing_stores_mark_both();
+  torn();
+  readonly_slot();
+  return check_done("inline");
+}

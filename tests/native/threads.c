@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * threads.c - guest threads store while another harvests in rounds and copies what is reported: at the end the
+ * copy is the memory, and no page was ever reported that nobody wrote. Four threads: two store through the walk,
+ * two through the cache. Each writes only its own pages; every eighth page of the slot is written by nobody. */
+#include "fixture.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <time.h>
+
+#define SIZE (32 * MIB)
+#define PAGES PAGES_OF(SIZE)
+#define WRITERS 4u
+#define CACHE 256u
+
+static fixture f;
+static unsigned char *image;
+static uint64_t bitmap[MAX_WORDS];
+static int stop, running;
+
+static uint64_t next_random(uint64_t *state) { /* xorshift64 */
+  *state ^= *state << 13;
+  *state ^= *state >> 7;
+  return *state ^= *state << 17;
+}
+
+/* A page of writer `me`: 7 of 8 pages are written, by the writer that the page's number names. */
+static uint64_t page_for(unsigned me, uint64_t random) {
+  return random % (PAGES / 32) * 32 + me * 8 + (random >> 40) % 7;
+}
+
+static int somebodys(uint64_t page) { return page % 8 != 7; }
+
+static gmap_status resolve(gmap_view *view, gmap_cache_entry *cache, uint64_t at, void **host) {
+  for (;;) {
+    gmap_status status = cache ? gmap_cache_store(view, cache, CACHE - 1, at, 8, host)
+                               : gmap_store_ptr(view, at, 8, host);
+    if (status != GMAP_INLINE_ASK) return status;
+    status = gmap_fault(view->vcpu, view->ask_addr, GMAP_ACCESS_WRITE, NULL);
+    if (status != 0) return status;
+  }
+}
+
+typedef struct writer {
+  pthread_t thread;
+  unsigned me;
+  uint64_t stores, errors;
+} writer;
+
+static void *run(void *argument) {
+  writer *w = (writer *)argument;
+  gmap_cache_entry *cache = w->me % 2 ? (gmap_cache_entry *)calloc(CACHE, sizeof *cache) : NULL;
+  uint64_t vcpu, state = 0x9E3779B97F4A7C15ull * (w->me + 1);
+  gmap_view *view;
+  if (open_vcpu(f.space, GMAP_INLINE_VERSION, &vcpu, &view) != 0) {
+    w->errors++;
+    return NULL;
+  }
+  __atomic_fetch_add(&running, 1, __ATOMIC_SEQ_CST);
+  while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+    unsigned burst;
+    gmap_enter(view);
+    for (burst = 0; burst < 64; burst++) {
+      uint64_t random = next_random(&state), at = GUEST + page_for(w->me, random) * PAGE + (random >> 52) * 8 % PAGE;
+      void *host = NULL;
+      if (resolve(view, cache, at, &host) != 0) w->errors++;
+      else __atomic_store_n((uint64_t *)host, random, __ATOMIC_RELAXED);
+      w->stores++;
+    }
+    gmap_leave(view);
+    if ((w->stores & 0xFFF) == 0) sched_yield();
+  }
+  if (gmap_vcpu_close(vcpu) != 0) w->errors++;
+  free(cache);
+  return NULL;
+}
+
+/* Copies what was reported; the pages change under the copy, as guests do. */
+static uint64_t copy_round(uint32_t flags) {
+  uint64_t dirty = 0, page, seen = 0;
+  CHECK_OK(gmap_dirty_harvest(f.space, SLOT, 0, PAGES, flags, bitmap, MAX_WORDS, &dirty));
+  for (page = 0; page < PAGES; page++) {
+    size_t i;
+    if (!page_is_dirty(bitmap, page)) continue;
+    seen++;
+    if (!somebodys(page)) check_failed(__FILE__, __LINE__, "page %llu was never written", (unsigned long long)page);
+    for (i = 0; i < PAGE / 8; i++)
+      ((uint64_t *)(void *)(image + page * PAGE))[i] =
+          __atomic_load_n((uint64_t *)(void *)(f.memory + page * PAGE) + i, __ATOMIC_RELAXED);
+  }
+  CHECK_EQUAL(dirty, seen);
+  return seen;
+}
+
+static double seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void compare(void) {
+  uint64_t page;
+  for (page = 0; page < PAGES; page++) {
+    check_count++;
+    if (memcmp(image + page * PAGE, f.memory + page * PAGE, PAGE) != 0)
+      check_failed(__FILE__, __LINE__, "page %llu differs: a store was lost", (unsigned long long)page);
+  }
+}
+
+int main(int argc, char **argv) {
+  double length = argc > 1 ? atof(argv[1]) : 2.0, end;
+  writer writers[WRITERS];
+  uint64_t rounds = 0, pages = 0, stores = 0;
+  unsigned i;
+  fixture_open(&f, SIZE, GMAP_SLOT_LOG_DIRTY, GMAP_SPLIT_LAZY);
+  image = guest_memory(SIZE);
+  memset(writers, 0, sizeof writers);
+  for (i = 0; i < WRITERS; i++) {
+    writers[i].me = i;
+    REQUIRE(pthread_create(&writers[i].thread, NULL, run, &writers[i]) == 0);
+  }
+  while (__atomic_load_n(&running, __ATOMIC_SEQ_CST) < (int)WRITERS) sched_yield();
+  for (end = seconds() + length; seconds() < end; rounds++) {
+    pages += copy_round(0);
+    if (rounds % 8 == 3) /* a mapping goes away and comes back: dirty state survives */
+      CHECK_OK(gmap_unmap(f.space, GUEST + rounds / 8 % 32 * MIB, MIB, 0, NULL));
+  }
+  __atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
+  for (i = 0; i < WRITERS; i++) {
+    pthread_join(writers[i].thread, NULL);
+    CHECK_EQUAL(writers[i].errors, 0);
+    stores += writers[i].stores;
+  }
+  pages += copy_round(GMAP_HARVEST_NO_REARM);
+  compare();
+  CHECK(rounds > 3 && stores > 1000 && pages > 100);
+  printf("threads: %llu rounds, %llu stores, %llu pages copied\n", (unsigned long long)rounds,
+         (unsigned long long)stores, (unsigned long long)pages);
+  fixture_close(&f);
+  munmap(image, SIZE);
+  return check_done("threads");
+}
