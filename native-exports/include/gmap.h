@@ -265,7 +265,8 @@ typedef struct gmap_image_sink {
 /* Writes all tables as a z/Architecture machine would have them in real storage from real_base (a multiple of 16 KB) on: big-endian,
  * origins relocated, top table first. Runs while vcpus run: each entry is read once. asce receives the image's ASCE.
  * GMAP_ENOBUFS: the buffer is too small (*size says what it takes; nothing written). GMAP_EINVAL: misaligned or wrapped,
- * or a frame map entry that moves a 1 MB leaf off its alignment. GMAP_ENOENT: frames are mapped whose slot is not in the map. */
+ * or a frame map entry that moves a 1 MB leaf off its alignment. GMAP_ENOENT: frames are mapped whose slot is not in the map.
+ * GMAP_ENOMEM: no memory to make it in, or tables of 2 GiB and more. */
 GMAP_API gmap_status gmap_image_export(uint64_t space, uint64_t real_base, const gmap_image_sink *sink, uint64_t *asce);
 
 #define GMAP_SLOT_READONLY 0x1u        /* guest writes are GMAP_PIC_PROTECTION */
@@ -289,7 +290,7 @@ typedef struct gmap_slot {
  * lies inside the slot. Turning logging on arms: no write goes unseen after the return. Turning it off, moving or resizing
  * hands out the last dirty bits. Two slots may show the same host memory; each is tracked on its own.
  * GMAP_EEXIST: overlaps another slot. GMAP_EINVAL: misaligned, wrapped, beyond the limit. GMAP_ENOENT: deleting what is not there.
- * GMAP_ENOBUFS: final_bitmap too short. GMAP_EBUSY: geometry change of a slot with a backing. GMAP_ENOMEM. GMAP_ETIMEDOUT: the
+ * GMAP_ENOBUFS: final_bitmap too short. GMAP_EBUSY: move or resize of a slot with a backing (deleting it ends the backing). GMAP_ENOMEM. GMAP_ETIMEDOUT: the
  * change is made, but readers did not leave in time: their last writes may be missing from final_bitmap. */
 GMAP_API gmap_status gmap_slot_set(uint64_t space, const gmap_slot *slot);
 
@@ -346,6 +347,8 @@ typedef struct gmap_fault_result {
  * leaves the caller inside a new one on return, whatever the result (except on GMAP_EBADF and GMAP_EINVAL, and for a vcpu opened
  * without a view): the host address may be used until gmap_leave, the next gmap_enter or the next gmap_fault. To be called by
  * the vcpu's thread. access is GMAP_ACCESS_READ, _WRITE or both. result may be NULL.
+ * GMAP_PIC_ADDRESSING: no slot, or above the limit; GMAP_PIC_ASCE_TYPE: beyond the reach of the top table (2 GiB or 4 TiB).
+ * GMAP_PIC_PROTECTION: a write to a read-only slot. result->reason tells more.
  * GMAP_ENOMEM: the arena is exhausted; nothing changed, the same call succeeds after memory came back. */
 GMAP_API gmap_status gmap_fault(uint64_t vcpu, uint64_t guest_addr, uint32_t access, gmap_fault_result *result);
 
@@ -364,7 +367,7 @@ GMAP_API gmap_status gmap_fault_many(uint64_t vcpu, gmap_fault_request *requests
 
 /* [PIC] What the tables say, without side effect. GMAP_PIC_ADDRESSING with a reason where no slot is; GMAP_PIC_SEGMENT_TRANSLATION or
  * GMAP_PIC_PAGE_TRANSLATION (or _REGION_THIRD) where nothing is mapped yet; GMAP_PIC_PROTECTION where a write would fault.
- * The answer may be out of date when it arrives, unless the caller's view is inside. */
+ * The answer may be out of date when it arrives, unless the caller's view is inside. result may be NULL. */
 GMAP_API gmap_status gmap_translate(uint64_t space, uint64_t guest_addr, uint32_t access, gmap_fault_result *result);
 
 /* [PIC] Copies from and to guest memory through the slots; nothing is mapped or split. gmap_write marks the pages dirty (marked and
@@ -441,7 +444,8 @@ typedef struct gmap_backing_config {
  * flight, vhost, VFIO) and other processes through a shared mapping: mark those with gmap_mark_dirty at completion.
  * GMAP_EOPNOTSUPP: the kernel has none of it (the log callback says what is missing and the way out). GMAP_EBUSY: the slot has a
  * backing already, or the memory is registered elsewhere. GMAP_EFAULT: the memory is not mapped or of a kind that cannot be
- * tracked. GMAP_ENOENT: no such slot. GMAP_EPERM: refused (log callback). */
+ * tracked. GMAP_ENOENT: no such slot. GMAP_EPERM: refused (log callback). GMAP_ETIMEDOUT: attached, *backing is set, but readers
+ * still use old mappings. */
 GMAP_API gmap_status gmap_backing_attach(uint64_t space, uint32_t slot, const gmap_backing_config *config, uint64_t *backing);
 
 /* The userfaultfd; it stays the library's. */
