@@ -51,13 +51,16 @@ static bool parse(const char *address, bool listening, struct place *place) {
   return complain("%s: an address is unix:PATH or tcp:HOST:PORT", address), false;
 }
 
-static int open_socket(const struct place *place) { return socket(place->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0); }
+static int open_socket(const struct place *place) {
+  return socket(place->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
 
 /* A socket file that nobody listens on is left over from a process that died. */
 static void remove_stale(const struct place *place) {
   int fd = open_socket(place);
   if (fd < 0) return;
-  if (connect(fd, (const struct sockaddr *)&place->at, place->size) != 0 && errno == ECONNREFUSED) unlink(place->unix_path);
+  if (connect(fd, (const struct sockaddr *)&place->at, place->size) != 0 && errno == ECONNREFUSED)
+    unlink(place->unix_path);
   close(fd);
 }
 
@@ -66,7 +69,7 @@ static void tell_bound(int fd, const char *address, const struct place *place, c
   socklen_t size = sizeof at;
   snprintf(bound, ADDRESS_TEXT, "%s", address);
   if (place->unix_path || getsockname(fd, (struct sockaddr *)&at, &size) != 0) return;
-  in_port_t port = at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port : ((struct sockaddr_in *)&at)->sin_port;
+  in_port_t port = ((struct sockaddr_in *)&at)->sin_port; /* at the same place in IPv6's */
   const char *colon = strrchr(address, ':');
   snprintf(bound, ADDRESS_TEXT, "%.*s:%u", (int)(colon - address), address, ntohs(port));
 }
@@ -108,8 +111,8 @@ int address_connect(const char *address, bool quiet) {
   int fd = open_socket(&place);
   if (fd >= 0 && connect(fd, (struct sockaddr *)&place.at, place.size) == 0) return fd;
   if (!quiet)
-    complain("cannot connect to %s: %s; start the destination first: gmap-migrate --listen %s", address, strerror(errno),
-             address);
+    complain("cannot connect to %s: %s; start the destination first: gmap-migrate --listen %s", address,
+             strerror(errno), address);
   if (fd >= 0) close(fd);
   return -1;
 }

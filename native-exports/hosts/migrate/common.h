@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #define PAGE 4096u
 #define SEGMENT 0x100000u
@@ -25,7 +26,11 @@ enum outcome {
 /* One line on stderr: "gmap-migrate: ...". Returns FAILED, so that `return complain(...)` reads well. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-uint64_t now_ns(void);
+uint64_t now_ns(void); /* CLOCK_MONOTONIC */
+
+static inline struct timespec time_of_ns(uint64_t ns) {
+  return (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
+}
 
 static inline uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static inline uint64_t round_up(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }

@@ -10,11 +10,12 @@
 
 /* The sqlite guest needs the kernel; where that is not demanded, its absence is told and not a failure. */
 static bool skip_sqlite(const struct options *options, struct run_result *result) {
-  const char *why = options->backing == BACKING_NONE ? "--backing none: only the kernel can track SQLite's plain stores"
-                                                     : "this kernel has no asynchronous userfaultfd write-protect (Linux 6.7)";
+  const char *why = "this kernel has no asynchronous userfaultfd write-protect (Linux 6.7 has)";
   if (options->backing == BACKING_USERFAULTFD) return false;
   if (options->backing == BACKING_AUTO && machine_kernel_can_track()) return false;
-  *result = (struct run_result){.status = RUN_SKIPPED, .guest = GUEST_SQLITE, .policy = options->policy, .kernel_tracked = true};
+  if (options->backing == BACKING_NONE) why = "--backing none: only the kernel can track SQLite's plain stores";
+  *result = (struct run_result){.status = RUN_SKIPPED, .guest = GUEST_SQLITE, .policy = options->policy,
+                                .kernel_tracked = true};
   snprintf(result->text, sizeof result->text, "%s", why);
   printf("== sqlite guest\n");
   report_run(result);

@@ -43,14 +43,15 @@ static bool greet(struct destination *d) {
   else if (hello.memory > here) refusal = "more guest memory than this machine has";
   else if (hello.guest != GUEST_THREADS && hello.guest != GUEST_SQLITE) refusal = "an unknown guest";
   else if (hello.policy > GMAP_SPLIT_EAGER) refusal = "an unknown split policy";
-  else if (machine_create(&d->machine, hello.memory, hello.policy) != DONE) refusal = "no machine of this size, see its stderr";
+  else if (machine_create(&d->machine, hello.memory, hello.policy) != DONE) refusal = "no machine of this size";
   else if (!(d->touched = calloc((d->machine.pages + 63) / 64, 8))) refusal = "out of memory";
   if (refusal) {
     stream_send(&d->stream, FRAME_REFUSED, 0, 0, refusal, strlen(refusal));
     return wrong(d, "refused the source: %s", refusal);
   }
   d->guest_kind = hello.guest;
-  printf("source connected: %s guest, %llu MiB\n", guest_kind_name(hello.guest), (unsigned long long)(hello.memory >> 20));
+  printf("source connected: %s guest, %llu MiB\n", guest_kind_name(hello.guest),
+         (unsigned long long)(hello.memory >> 20));
   fflush(stdout);
   return stream_send(&d->stream, FRAME_ACCEPT, 0, 0, NULL, 0);
 }
@@ -65,7 +66,8 @@ static bool take_pages(struct destination *d, const struct frame *frame) {
   if (!in_range(d, frame, STREAM_MAX_RUN) || frame->length != frame->count * (PAGE + 8ull))
     return wrong(d, "malformed stream: pages beyond the end of memory, or of a wrong length");
   uint8_t *at = d->machine.memory + frame->first * PAGE;
-  if (!stream_read(&d->stream, at, frame->count * PAGE) || !stream_read(&d->stream, digests, frame->count * 8)) return false;
+  if (!stream_read(&d->stream, at, frame->count * PAGE) || !stream_read(&d->stream, digests, frame->count * 8))
+    return false;
   for (uint64_t i = 0; i < frame->count; i++) {
     uint64_t page = frame->first + i;
     d->touched[page / 64] |= 1ull << (page % 64);
@@ -114,7 +116,8 @@ static bool run_guest(struct destination *d, const struct frame *frame, bool *go
   struct handover handover;
   struct verdict verdict = {0};
   struct frame bye;
-  if (frame->length != sizeof handover || !d->verified) return wrong(d, "malformed stream: a hand-over before its time");
+  if (frame->length != sizeof handover || !d->verified)
+    return wrong(d, "malformed stream: a hand-over before its time");
   if (!stream_read(&d->stream, &handover, sizeof handover)) return false;
   *good = guest_adopt(&d->guest, &d->machine, d->guest_kind) == DONE;
   if (*good) *good = d->guest.ops->complete(&d->guest, &handover, &verdict, &d->stream);

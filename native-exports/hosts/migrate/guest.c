@@ -17,8 +17,9 @@ static int lay_out(struct guest_header *header, const struct options *options) {
   uint64_t image = round_up(header->image_bytes, PAGE);
   uint64_t least = header->kind == GUEST_SQLITE ? 31ull << 20 : options->threads * 4ull * SEGMENT;
   if (image > header->memory || header->memory - image < FIRST + least)
-    return complain("--image %s: %llu MiB do not fit: give --memory %lluM or more", options->image,
-                    (unsigned long long)(image >> 20), (unsigned long long)((image + FIRST + least + SEGMENT - 1) >> 20));
+    return complain("image and guest do not fit: the image has %llu MiB; give --memory %lluM or more",
+                    (unsigned long long)(image >> 20),
+                    (unsigned long long)((image + FIRST + least + SEGMENT - 1) >> 20));
   header->image_at = header->memory - image;
   if (header->kind == GUEST_THREADS) {
     header->threads = options->threads;

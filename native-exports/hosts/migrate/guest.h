@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What a guest is to the migration: something that runs in a machine's memory, and can be stopped where its whole state is there.
+ * What a guest is to the migration: something that runs in a machine's memory and can be stopped where all its state
+ * is there.
  *
  * Guest memory:
  *   0 to 1 MB            struct guest_header, the rest zero

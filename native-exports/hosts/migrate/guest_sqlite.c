@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The sqlite guest: SQLite itself, which knows nothing of the engine, on a database image in guest memory. Its plain stores are
- * tracked by the kernel for the slot's backing. */
+ * The sqlite guest: SQLite itself, which knows nothing of the engine, on a database image in guest memory. Its plain
+ * stores are tracked by the kernel, through the slot's backing. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +64,11 @@ static int sqlite_stop(struct guest *guest) {
   return DONE;
 }
 
+static bool say(struct verdict *verdict, const char *text) {
+  snprintf(verdict->text, sizeof verdict->text, "%s", text);
+  return false;
+}
+
 /* What arrived is checked, more is committed, and all of it is checked again. */
 static bool sqlite_complete(struct guest *guest, const struct handover *handover, struct verdict *verdict,
                             struct stream *alive) {
@@ -71,17 +76,19 @@ static bool sqlite_complete(struct guest *guest, const struct handover *handover
   struct rows_found arrived = {0}, after = {0};
   uint64_t begin = now_ns();
   /* The first one counts into the downtime; from there on the database is in service again. */
-  if (rows_transaction(rows) != DONE) return snprintf(verdict->text, sizeof verdict->text, "the first transaction failed"), false;
+  if (rows_transaction(rows) != DONE) return say(verdict, "the first transaction failed");
   verdict->resume_ns = now_ns() - begin;
   if (!rows_check(rows, &arrived, verdict->text, alive)) return false;
-  if (arrived.updates != handover->writes + ROWS_PER_TRANSACTION || arrived.transactions != handover->transactions + 1) {
-    snprintf(verdict->text, sizeof verdict->text, "the ledger has %llu transactions and %llu updates, the source made %llu and %llu",
+  if (arrived.updates != handover->writes + ROWS_PER_TRANSACTION ||
+      arrived.transactions != handover->transactions + 1) {
+    snprintf(verdict->text, sizeof verdict->text,
+             "the ledger has %llu transactions and %llu updates, the source made %llu and %llu",
              (unsigned long long)arrived.transactions - 1, (unsigned long long)arrived.updates - ROWS_PER_TRANSACTION,
              (unsigned long long)handover->transactions, (unsigned long long)handover->writes);
     return false;
   }
   for (unsigned i = 1; i < MORE_TRANSACTIONS; i++)
-    if (rows_transaction(rows) != DONE) return snprintf(verdict->text, sizeof verdict->text, "a transaction failed"), false;
+    if (rows_transaction(rows) != DONE) return say(verdict, "a transaction failed");
   verdict->writes = MORE_TRANSACTIONS * ROWS_PER_TRANSACTION;
   if (!rows_check(rows, &after, verdict->text, alive)) return false;
   verdict->answer = after.updates;

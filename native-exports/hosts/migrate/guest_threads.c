@@ -55,7 +55,8 @@ static bool run_batch(struct worker *worker, struct cpu *cpu, uint32_t batch, ui
     gmap_leave(cpu->view);
     if (cpu->status) {
       atomic_store(&guest->failed, true);
-      complain("the guest's access to 0x%llx failed: %s", (unsigned long long)cpu->fault_addr, gmap_strerror(cpu->status));
+      complain("the guest's access to 0x%llx failed: %s", (unsigned long long)cpu->fault_addr,
+               gmap_strerror(cpu->status));
       return false;
     }
     if (!more) break;
@@ -158,9 +159,9 @@ static bool threads_complete(struct guest *guest, const struct handover *handove
   }
   verdict->resume_ns = last - begin;
   verdict->answer = answer;
-  snprintf(verdict->text, sizeof verdict->text, "the guest reached its end after %llu more steps: answer %016llx, %s",
-           (unsigned long long)verdict->writes, (unsigned long long)answer,
-           answer == handover->answer ? "as known beforehand" : "NOT the known one");
+  snprintf(verdict->text, sizeof verdict->text, "the guest reached its end after %llu more steps%s: answer %016llx, %s",
+           (unsigned long long)verdict->writes, verdict->writes ? "" : " (give it more --steps)",
+           (unsigned long long)answer, answer == handover->answer ? "as known beforehand" : "NOT the known one");
   return answer == handover->answer;
 }
 

@@ -9,7 +9,10 @@
 
 #define ALIGNMENT (2ull << 20)
 
-bool machine_kernel_can_track(void) { return (gmap_features() & GMAP_FEATURE_USERFAULTFD_ASYNC) != 0; }
+bool machine_kernel_can_track(void) {
+  gmap_runtime_init(); /* before anything else of the library, see gmap.h */
+  return (gmap_features() & GMAP_FEATURE_USERFAULTFD_ASYNC) != 0;
+}
 
 static void keep_log(void *user, int32_t level, const char *message) {
   struct machine *machine = user;

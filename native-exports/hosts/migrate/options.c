@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "gmap.h"
 
@@ -44,7 +46,7 @@ static const char help[] =
   "  --rows N                  rows of the SQLite table (200000)\n"
   "  --rate N                  guest writes a second, 0: as fast as it can (threads 100000, sqlite 10000)\n"
   "  --link SIZE               bytes a second the link carries, 0: as fast as the socket (512M)\n"
-  "  --downtime-ms N           stop the guest when the rest can be sent in this time (30)\n"
+  "  --downtime-ms N           stop the guest when the rest can be sent in this time (10)\n"
   "  --max-rounds N            ... or after this many rounds, 1 to 60 (10)\n"
   "  --policy lazy|never|eager how 1 MB leaves are split (lazy; the demo then repeats the threads guest with never)\n"
   "  --backing auto|userfaultfd|none   who tracks: the kernel or the tables (auto: kernel for sqlite)\n"
@@ -110,7 +112,8 @@ static int word(const char *name, const char *text, const char *const *words) {
 
 static bool choose(struct options *o, int option, const char *text) {
   static const char *const guests[] = {"threads", "sqlite", NULL}, *const policies[] = {"lazy", "never", "eager", NULL};
-  static const char *const backings[] = {"auto", "userfaultfd", "none", NULL}, *const transports[] = {"unix", "tcp", NULL};
+  static const char *const backings[] = {"auto", "userfaultfd", "none", NULL};
+  static const char *const transports[] = {"unix", "tcp", NULL};
   int at;
   switch (option) {
     case O_GUEST:
@@ -132,10 +135,24 @@ static bool choose(struct options *o, int option, const char *text) {
   }
 }
 
+static bool address(const char *text) {
+  const char *colon = strrchr(text, ':');
+  if ((strncmp(text, "unix:", 5) == 0 && text[5]) || (strncmp(text, "tcp:", 4) == 0 && colon > text + 4 && colon[1]))
+    return true;
+  return complain("%s: an address is unix:PATH or tcp:HOST:PORT", text), false;
+}
+
+static bool image(const char *path) {
+  struct stat file;
+  if (access(path, R_OK) != 0 || stat(path, &file) != 0)
+    return complain("--image %s: %s", path, strerror(errno)), false;
+  return S_ISREG(file.st_mode) || (complain("--image %s: not a regular file", path), false);
+}
+
 static bool apply(struct options *o, int option, const char *text) {
   switch (option) {
     case O_GUEST: case O_POLICY: case O_BACKING: case O_TRANSPORT: return choose(o, option, text);
-    case O_IMAGE: o->image = text; return true;
+    case O_IMAGE: o->image = text; return image(text);
     case O_MEMORY: return number("memory", text, 32ull << 20, 1ull << 41, &o->memory);
     case O_THREADS: return number32("threads", text, 1, 256, &o->threads);
     case O_RATE: o->rate_given = true; return number("rate", text, 0, 1000000000, &o->rate);
@@ -154,7 +171,7 @@ static bool apply(struct options *o, int option, const char *text) {
       if (o->address) return complain("choose one of --listen and --connect, once"), false;
       o->mode = option == O_LISTEN ? MODE_LISTEN : MODE_CONNECT;
       o->address = text;
-      return true;
+      return address(text);
     default: return false;
   }
 }
@@ -163,7 +180,8 @@ static bool apply(struct options *o, int option, const char *text) {
 static bool consistent(struct options *o, bool demo, int rest) {
   if (rest) return complain("too many words: see gmap-migrate --help"), false;
   if (demo && o->address) return complain("demo starts both sides itself: leave --listen and --connect away"), false;
-  if (!demo && !o->address) return complain("say what to do: demo, --listen ADDR or --connect ADDR (see --help)"), false;
+  if (!demo && !o->address)
+    return complain("say what to do: demo, --listen ADDR or --connect ADDR (see --help)"), false;
   if (!demo && o->fail_first_at) return complain("--fail-first-at belongs to demo, which owns the destination"), false;
   if (o->guests == GUEST_SQLITE && o->backing == BACKING_NONE)
     return complain("--guest sqlite stores plainly and can be tracked by --backing userfaultfd only"), false;
@@ -176,8 +194,8 @@ static bool consistent(struct options *o, bool demo, int rest) {
 
 enum parsed options_parse(int argc, char **argv, struct options *o) {
   bool demo = argc > 1 && strcmp(argv[1], "demo") == 0;
-  *o = (struct options){.mode = MODE_DEMO, .program = argv[0], .threads = 4, .policy = GMAP_SPLIT_LAZY, .max_rounds = 10,
-                        .memory = 1ull << 30, .downtime_ms = 30, .seed = 1, .link = 512ull << 20, .rows = 200000,
+  *o = (struct options){.mode = MODE_DEMO, .threads = 4, .policy = GMAP_SPLIT_LAZY, .max_rounds = 10,
+                        .memory = 1ull << 30, .downtime_ms = 10, .seed = 1, .link = 512ull << 20, .rows = 200000,
                         .retry_s = 10};
   opterr = 0;
   optind = demo ? 2 : 1;

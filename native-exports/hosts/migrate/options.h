@@ -11,7 +11,6 @@ enum backing { BACKING_AUTO, BACKING_USERFAULTFD, BACKING_NONE };
 
 struct options {
   enum mode mode;
-  const char *program; /* how to start ourselves again */
   const char *address; /* --listen, --connect */
   const char *image;
   uint32_t guests; /* GUEST_* bits */

@@ -57,7 +57,7 @@ void pacer_wait(struct pacer *pacer, struct pace *pace, uint32_t did) {
     pace->due_ns = now + (now - pace->since_ns) * throttle / (100 - throttle);
   }
   if (pace->due_ns > now) {
-    struct timespec until = {.tv_sec = (time_t)(pace->due_ns / 1000000000), .tv_nsec = (long)(pace->due_ns % 1000000000)};
+    struct timespec until = time_of_ns(pace->due_ns);
     pthread_mutex_lock(&pacer->lock);
     while (!atomic_load(&pacer->stop) && pthread_cond_timedwait(&pacer->wake, &pacer->lock, &until) == 0) continue;
     pthread_mutex_unlock(&pacer->lock);

@@ -17,7 +17,7 @@ struct peer {
 
 /* Starts a destination and connects to it: the socket, or -1 after one line. */
 int peer_start(struct peer *peer, const struct options *options);
-/* Waits for its end, ends it if it hangs: its exit status, or -1 if a signal ended it. The connection has been closed. */
+/* Waits for its end, ends it if it hangs: its exit status, or -1 if a signal ended it. The connection is closed. */
 int peer_wait(struct peer *peer);
 
 #endif

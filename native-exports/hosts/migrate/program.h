@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT
- * The program of one thread of the threads guest: a hash table, an append log and sort runs, in a partition of guest memory. Its whole
- * state, step counter and generator included, is in that memory, so it can go on anywhere from any step boundary.
+ * The program of one thread of the threads guest: a hash table, an append log and sort runs, in a partition of guest
+ * memory. Its whole state, step counter and generator included, is in that memory, so it can go on anywhere from any
+ * step boundary.
  *
- * The same code runs over the engine (guest_threads.c) and on ordinary memory (reference.c): whoever includes it defines before
+ * The same code runs over the engine (guest_threads.c) and on ordinary memory (reference.c): whoever includes it
+ * defines before
  *   struct cpu;
  *   static uint64_t cpu_load(struct cpu *cpu, uint64_t guest_addr);
  *   static void cpu_store(struct cpu *cpu, uint64_t guest_addr, uint64_t value);      (8 bytes, aligned)
  *
- * A partition:  +0 control page | +256K scratch pages of the sort | +1M log, a ring | runs to sort | table, shards of 1 MB
+ * A partition: +0 control page | +256K scratch pages of the sort | +1M log, a ring | runs to sort | table, 1 MB shards
  *
- * Of 64 steps 2 append to the log, 4 sort, 58 go to the table; of those one in 32 goes anywhere and the others to a few slots
- * of 8 shards, which move on every 16384 steps. So the pages written are few, and spread thinly over 1 MB segments. */
+ * Of 64 steps 2 append to the log, 4 sort, 58 go to the table; of those one in 32 goes anywhere and the others to a few
+ * slots of 8 shards, which move on every 16384 steps. So the pages written are few, and thinly spread over segments. */
 #ifndef PROGRAM_H
 #define PROGRAM_H
 
@@ -26,8 +28,8 @@
 #define PROGRAM_HOT_KEYS 32u
 
 enum program_word { /* of the control page */
-  W_MAGIC, W_STEP, W_STEPS, W_RANDOM, W_LOG_HEAD, W_LOG_CHAIN, W_SORT_PHASE, W_SORT_AT, W_SORT_RUN, W_SORT_SUM, W_SCRATCH,
-  W_INSERTED, W_UPDATED, W_FULL, W_COUNT
+  W_MAGIC, W_STEP, W_STEPS, W_RANDOM, W_LOG_HEAD, W_LOG_CHAIN, W_SORT_PHASE, W_SORT_AT, W_SORT_RUN, W_SORT_SUM,
+  W_SCRATCH, W_INSERTED, W_UPDATED, W_FULL
 };
 
 enum { SORT_COPY, SORT_INSERT, SORT_WRITE, SORT_CLEAR };
@@ -77,8 +79,12 @@ static inline void program_add(struct cpu *cpu, const struct program *p, enum pr
 static void program_upsert(struct cpu *cpu, const struct program *p, uint64_t step, uint64_t random) {
   bool anywhere = (random >> 6 & 31) == 0;
   uint64_t hot = p->shards < PROGRAM_HOT_SHARDS ? p->shards : PROGRAM_HOT_SHARDS;
-  uint64_t shard = anywhere ? (random >> 12 & 0xFFFFFF) % p->shards : (step / 16384 + (random >> 12 & 0xFF) % hot) % p->shards;
-  uint64_t id = anywhere ? random >> 40 & 0xFFFF : (shard * 7919 + (random >> 20 & (PROGRAM_HOT_KEYS - 1)) * 2053) & 0xFFFF;
+  uint64_t shard = (step / 16384 + (random >> 12 & 0xFF) % hot) % p->shards;
+  uint64_t id = (shard * 7919 + (random >> 20 & (PROGRAM_HOT_KEYS - 1)) * 2053) & 0xFFFF;
+  if (anywhere) {
+    shard = (random >> 12 & 0xFFFFFF) % p->shards;
+    id = random >> 40 & 0xFFFF;
+  }
   uint64_t generation = 1 + (random >> 60 & 1);
   id = generation == 1 ? id | 1 : id & 0x3FFF; /* so that a shard never fills up */
   uint64_t key = generation << 16 | id, slot = id * PROGRAM_HOME % PROGRAM_SLOTS;
@@ -105,7 +111,7 @@ static void program_append(struct cpu *cpu, const struct program *p, uint64_t st
   program_set(cpu, p, W_LOG_CHAIN, chain);
 }
 
-/* One element finds its place among those before it. Bounded, so that garbage in the memory cannot lead out of the page. */
+/* One element finds its place among those before it. Bounded: garbage in the memory cannot lead out of the page. */
 static void program_insert(struct cpu *cpu, uint64_t scratch, uint64_t at) {
   uint64_t value = cpu_load(cpu, scratch + at * 8);
   for (; at > 0; at--) {
@@ -116,7 +122,7 @@ static void program_insert(struct cpu *cpu, uint64_t scratch, uint64_t at) {
   cpu_store(cpu, scratch + at * 8, value);
 }
 
-/* A run is copied to a scratch page, sorted there, written back a little changed; then the scratch page becomes zero. */
+/* A run is copied to a scratch page, sorted there, written back a little changed; the scratch page becomes zero. */
 static void program_sort(struct cpu *cpu, const struct program *p, uint64_t random) {
   uint64_t phase = program_get(cpu, p, W_SORT_PHASE), at = program_get(cpu, p, W_SORT_AT) % PROGRAM_RUN;
   uint64_t run = p->runs + program_get(cpu, p, W_SORT_RUN) % (p->runs_bytes / PAGE) * PAGE;

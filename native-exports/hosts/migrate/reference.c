@@ -12,7 +12,10 @@ struct cpu {
   uint8_t *memory;
 };
 
-static inline uint64_t cpu_load(struct cpu *cpu, uint64_t guest_addr) { return *(uint64_t *)(cpu->memory + guest_addr); }
+static inline uint64_t cpu_load(struct cpu *cpu, uint64_t guest_addr) {
+  return *(uint64_t *)(cpu->memory + guest_addr);
+}
+
 static inline void cpu_store(struct cpu *cpu, uint64_t guest_addr, uint64_t value) {
   *(uint64_t *)(cpu->memory + guest_addr) = value;
 }

@@ -17,8 +17,7 @@ struct round {
   uint64_t bytes;       /* on the wire */
   uint64_t bytes_at_1m; /* the same round if only 1 MB were known: every page of those segments that is not zero */
   uint64_t ns;
-  uint64_t writes;      /* by the guest since the round before */
-  uint64_t writes_ns;
+  uint64_t writes;      /* by the guest in that time */
   uint64_t splits;      /* since the migration began */
   uint64_t table_bytes, huge_bytes;
   uint32_t throttle;    /* percent */

@@ -51,8 +51,9 @@ static void migrate(const struct run_plan *plan, struct source *source) {
 
 static void announce(const struct run_plan *plan) {
   const struct options *o = plan->options;
-  printf("== %s guest, %llu MiB, %s%s, tracked by %s\n", guest_kind_name(plan->guest), (unsigned long long)(o->memory >> 20),
-         plan->kernel_tracked ? "1 MB leaves" : "policy ", plan->kernel_tracked ? "" : policy_name(plan->policy),
+  printf("== %s guest, %llu MiB, %s%s, tracked by %s\n", guest_kind_name(plan->guest),
+         (unsigned long long)(o->memory >> 20), plan->kernel_tracked ? "1 MB leaves" : "policy ",
+         plan->kernel_tracked ? "" : policy_name(plan->policy),
          plan->kernel_tracked ? "the kernel (userfaultfd, asynchronous write-protect)" : "the tables");
   if (o->link) printf("   the link is held to %.0f MiB/s (--link)", (double)o->link / MIB);
   else printf("   the link is as fast as the socket");

@@ -63,8 +63,8 @@ static bool close_frames(struct sender *s) {
   return s->used < FLUSH_AT || flush(s);
 }
 
-/* The guest may be writing this page: what counts, for the zero test and the digest, is the copy that is sent. If the page changes
- * after the copy, the next harvest has it. */
+/* The guest may be writing this page: what counts, for the zero test and the digest, is the copy that is sent. If the
+ * page changes after the copy, the next harvest has it. */
 static bool send_page(struct sender *s, uint64_t page) {
   bool zero, next = s->run_count && s->run_first + s->run_count == page && s->run_count < STREAM_MAX_RUN;
   if (s->run_count && !next && !close_frames(s)) return false;

@@ -24,14 +24,13 @@ void source_close(struct source *s) {
 
 /* Asks the destination for a machine of this kind, then turns tracking on: from here on every page is owed. */
 static enum outcome begin(struct source *s) {
-  struct hello hello = {.memory = s->machine->size, .guest = (uint32_t)s->guest->header.kind, .policy = s->result->policy};
+  struct hello hello = {.memory = s->machine->size, .guest = (uint32_t)s->guest->header.kind,
+                        .policy = s->result->policy};
   struct frame frame;
   sender_begin(&s->sender, s->stream);
   if (!stream_send(s->stream, FRAME_HELLO, STREAM_VERSION, 0, &hello, sizeof hello)) return PEER_LOST;
   if (!stream_expect(s->stream, FRAME_ACCEPT, &frame, NULL, 0)) return PEER_LOST;
   if (machine_log(s->machine) != DONE || machine_stats(s->machine, &s->at_begin) != DONE) return FAILED;
-  s->writes = atomic_load(&s->guest->writes);
-  s->writes_ns = now_ns();
   return DONE;
 }
 
@@ -39,6 +38,7 @@ static int complete_row(struct source *s, struct round *round) {
   gmap_space_stats stats;
   if (machine_stats(s->machine, &stats) != DONE) return FAILED;
   struct run_result *r = s->result;
+  round->writes = atomic_load(&s->guest->writes) - s->writes;
   round->splits = stats.splits - s->at_begin.splits;
   round->table_bytes = stats.table_bytes;
   round->huge_bytes = machine_huge_bytes(s->machine);
@@ -61,12 +61,9 @@ static int complete_row(struct source *s, struct round *round) {
 /* Harvest, copy and send, acknowledged. The harvest's pages are owed to this peer: if it is lost, to the next. */
 static enum outcome send_round(struct source *s, struct round *round, uint32_t fail_at) {
   struct frame frame;
-  uint64_t start = now_ns(), writes = atomic_load(&s->guest->writes), before = s->stream->sent;
+  uint64_t start = now_ns(), before = s->stream->sent;
   round->throttle = atomic_load(&s->guest->pacer.throttle);
-  round->writes = writes - s->writes;
-  round->writes_ns = start - s->writes_ns;
-  s->writes = writes;
-  s->writes_ns = start;
+  s->writes = atomic_load(&s->guest->writes);
   if (machine_harvest(s->machine, s->bitmap, &round->pages) != DONE) return FAILED;
   bool kill_half = fail_at && (round->number == fail_at || round->last);
   if (!sender_round(&s->sender, s->bitmap, round, kill_half) ||
@@ -126,8 +123,12 @@ static enum outcome compare(struct source *s, uint64_t *different) {
   for (uint64_t page = 0; page < s->machine->pages && outcome == DONE;) {
     struct frame frame;
     uint64_t count = min_u64(s->machine->pages - page, STREAM_MAX_DIGESTS);
-    if (!stream_expect(s->stream, FRAME_DIGESTS, &frame, digests, count * 8) || frame.first != page || frame.count != count)
+    if (!stream_expect(s->stream, FRAME_DIGESTS, &frame, digests, count * 8)) {
       outcome = PEER_LOST;
+    } else if (frame.first != page) {
+      snprintf(s->stream->error, sizeof s->stream->error, "malformed stream: digests of other pages");
+      outcome = PEER_LOST;
+    }
     for (uint64_t i = 0; i < count && outcome == DONE; i++, page++) {
       uint64_t here = digest_page(s->machine->memory + page * PAGE, NULL);
       if (here != digests[i] && (*different)++ < SHOWN_DIFFERENCES) tell_difference(s, page, here, digests[i]);
@@ -137,7 +138,7 @@ static enum outcome compare(struct source *s, uint64_t *different) {
   return outcome;
 }
 
-/* The destination runs the guest and tells what became of it. The source's guest does not run again, whatever happens. */
+/* The destination runs the guest and tells what became of it. The source's guest does not run again, come what may. */
 static enum outcome hand_over(struct source *s) {
   struct handover handover = {.answer = s->answer, .writes = atomic_load(&s->guest->writes),
                               .transactions = s->guest->transactions};
@@ -181,7 +182,8 @@ static enum outcome finish(struct source *s, uint32_t fail_at, uint32_t number, 
 
 /* The peer is gone: what it had is gone with it. The guest goes on here, untouched. */
 static enum outcome recover(struct source *s) {
-  complain("migration failed: %s; the guest keeps running here, start another destination and migrate again", s->stream->error);
+  complain("migration failed: %s; the guest keeps running here, start another destination and migrate again",
+           s->stream->error);
   atomic_store(&s->guest->pacer.throttle, 0);
   if (machine_mark_all(s->machine) != DONE) return FAILED;
   if (!s->guest->running && guest_start(s->guest) != DONE) return FAILED;
@@ -189,8 +191,8 @@ static enum outcome recover(struct source *s) {
 }
 
 static void forget_attempt(struct run_result *r) {
-  *r = (struct run_result){.guest = r->guest, .policy = r->policy, .kernel_tracked = r->kernel_tracked, .memory = r->memory,
-                           .attempts = r->attempts + 1};
+  *r = (struct run_result){.guest = r->guest, .policy = r->policy, .kernel_tracked = r->kernel_tracked,
+                           .memory = r->memory, .attempts = r->attempts + 1};
 }
 
 enum outcome source_migrate(struct source *s, struct stream *stream, uint32_t fail_at, pid_t peer) {

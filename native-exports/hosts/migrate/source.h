@@ -17,16 +17,16 @@ struct source {
   uint64_t *bitmap; /* of the round */
   gmap_space_stats at_begin;
   double bandwidth; /* bytes a second, measured */
-  uint64_t writes, writes_ns; /* at the last harvest */
+  uint64_t writes; /* when the round began */
   bool kernel_tracked;
 };
 
 int source_open(struct source *source);
 void source_close(struct source *source);
 
-/* Migrates the guest, which runs, to the peer. DONE: it runs there, verified or not as result->status says. PEER_LOST: the peer is
- * gone before the guest was handed over; the guest runs here, tracking never stopped, every page is owed again: call it
- * again with another peer. FAILED: told. */
+/* Migrates the guest, which runs, to the peer. DONE: it runs there, verified or not as result->status says. PEER_LOST:
+ * the peer is gone before the guest was handed over; the guest runs here, tracking never stopped, every page is owed again:
+ * call it again with another peer. FAILED: told. */
 enum outcome source_migrate(struct source *source, struct stream *stream, uint32_t fail_at, pid_t peer);
 
 #endif

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define WIDE (1ll << 50) /* added to counters, so that SQLite gives them a constant width */
-#define ROW_OVERHEAD 48u
+#define ROW_OVERHEAD 40u
 
 static int sick(struct rows *rows, const char *what) {
   return complain("sqlite guest: %s: %s", what, sqlite3_errmsg(rows->db));
@@ -45,7 +45,9 @@ static int prepare_all(struct rows *rows) {
 }
 
 int rows_open(struct rows *rows, const struct guest_header *header, uint8_t *memory, uint64_t bytes) {
-  uint64_t room = header->database / PAGE * PAGE, each = room / 10 * 8 / header->rows;
+  uint64_t room = header->database / PAGE * PAGE;
+  uint64_t to_a_page = (header->rows * PAGE + room / 10 * 9 - 1) / (room / 10 * 9); /* a tenth stays free */
+  uint64_t each = PAGE / to_a_page;
   *rows = (struct rows){.seed = header->seed, .count = header->rows};
   rows->body = (uint32_t)min_u64(each > ROW_OVERHEAD + 16 ? each - ROW_OVERHEAD : 16, ROWS_MAX_BODY) / 8 * 8;
   rows->random = mix64(header->seed ^ now_ns()); /* which rows are updated is nobody's secret, and need not repeat */
@@ -80,8 +82,10 @@ int rows_build(struct rows *rows) {
   }
   sqlite3_finalize(insert);
   if (code == SQLITE_FULL)
-    return complain("sqlite guest: %llu rows do not fit: give more --memory or fewer --rows", (unsigned long long)rows->count);
-  if (code || sqlite3_exec(rows->db, "COMMIT; PRAGMA journal_mode=MEMORY", NULL, NULL, NULL)) return sick(rows, "filling");
+    return complain("sqlite guest: %llu rows do not fit: give more --memory or fewer --rows",
+                    (unsigned long long)rows->count);
+  if (code || sqlite3_exec(rows->db, "COMMIT; PRAGMA journal_mode=MEMORY", NULL, NULL, NULL))
+    return sick(rows, "filling");
   return prepare_all(rows);
 }
 
@@ -121,7 +125,8 @@ void rows_close(struct rows *rows) {
   *rows = (struct rows){0};
 }
 
-static bool check_rows(struct rows *rows, uint64_t *seen, uint64_t *updates, char text[STREAM_TEXT], struct stream *alive) {
+static bool check_rows(struct rows *rows, uint64_t *seen, uint64_t *updates, char text[STREAM_TEXT],
+                       struct stream *alive) {
   sqlite3_stmt *scan = NULL;
   uint64_t last = now_ns();
   int code = prepare(rows, "SELECT id, n, body, sum FROM rows ORDER BY id", &scan) ? SQLITE_ROW : SQLITE_ERROR;
@@ -173,7 +178,8 @@ bool rows_check(struct rows *rows, struct rows_found *found, char text[STREAM_TE
   sqlite3_finalize(ledger);
   if (good && seen == rows->count && updates == found->updates) return true;
   snprintf(text, STREAM_TEXT, "%llu of %llu rows with %llu updates, but the ledger says %llu", (unsigned long long)seen,
-           (unsigned long long)rows->count, (unsigned long long)updates, (unsigned long long)(good ? found->updates : 0));
+           (unsigned long long)rows->count, (unsigned long long)updates,
+           (unsigned long long)(good ? found->updates : 0));
   return false;
 }
 

@@ -57,7 +57,7 @@ static void pace(struct stream *stream, size_t size) {
   uint64_t now = now_ns();
   if (!stream->link) return;
   if (stream->due_ns > now) {
-    struct timespec until = {.tv_sec = (time_t)(stream->due_ns / 1000000000), .tv_nsec = (long)(stream->due_ns % 1000000000)};
+    struct timespec until = time_of_ns(stream->due_ns);
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) continue;
   } else if (now - stream->due_ns > 2000000) {
     stream->due_ns = now; /* an idle link saves nothing up, but for what a late timer took */
