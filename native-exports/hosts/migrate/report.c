@@ -61,8 +61,8 @@ void report_round(const struct round *r, bool kernel_tracked) {
   if (!kernel_tracked) snprintf(split, sizeof split, "%llu", (unsigned long long)r->splits);
   printf("  %4u%c %12llu %8llu %10.1f %13.1f %9.1f %9.0f %13s %11.0f %13.0f %7u %%\n", r->number, r->last ? '*' : ' ',
          (unsigned long long)r->pages, (unsigned long long)r->runs, (double)r->bytes / MIB,
-         (double)r->bytes_at_1m / MIB, seconds * 1000, seconds > 0 ? (double)r->writes / seconds : 0, split, (double)r->table_bytes / 1024,
-         (double)r->huge_bytes / MIB, r->throttle);
+         (double)r->bytes_at_1m / MIB, seconds * 1000, seconds > 0 ? (double)r->writes / seconds : 0, split,
+         (double)r->table_bytes / 1024, (double)r->huge_bytes / MIB, r->throttle);
   fflush(stdout);
 }
 
@@ -112,7 +112,7 @@ void report_comparison(const struct run_result *results, unsigned n) {
   for (unsigned i = 0; i < n; i++) comparison_row(&results[i]);
   if (n > 1 && last->policy == GMAP_SPLIT_NEVER && last->guest == first->guest && last->policy != first->policy &&
       last->rounds && first->rounds)
-    printf("run, not only computed: of the same guest, known by 1 MB, %.1f MiB were re-sent, not %.1f: %.1f times as much\n",
+    printf("run, not only computed: known by 1 MB, the same guest had %.1f MiB re-sent, not %.1f: %.1f times as much\n",
            (double)last->bytes_resent / MIB, (double)first->bytes_resent / MIB,
            ratio(last->bytes_resent, first->bytes_resent));
 }

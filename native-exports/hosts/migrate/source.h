@@ -25,8 +25,8 @@ int source_open(struct source *source);
 void source_close(struct source *source);
 
 /* Migrates the guest, which runs, to the peer. DONE: it runs there, verified or not as result->status says. PEER_LOST:
- * the peer is gone before the guest was handed over; the guest runs here, tracking never stopped, every page is owed again:
- * call it again with another peer. FAILED: told. */
+ * the peer is gone before the guest was handed over; the guest runs here, tracking never stopped, every page is owed
+ * again: call it again with another peer. FAILED: told. */
 enum outcome source_migrate(struct source *source, struct stream *stream, uint32_t fail_at, pid_t peer);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The database of the sqlite guest. Table "rows": id, n (how often it was updated), body, and a checksum over the
- * three. Table "ledger", one row: transactions and updates that were committed. All integers are stored with a constant width
- * and the bodies have one length, so an update never moves a row to another page. */
+ * three. Table "ledger", one row: transactions and updates that were committed. All integers are stored
+ * with a constant width and the bodies have one length, so an update never moves a row to another page. */
 #ifndef SQLITE_ROWS_H
 #define SQLITE_ROWS_H
 
