@@ -13,7 +13,7 @@ public sealed class MigrateDemoTests
     private const long Memory = 64 * Mebibyte;
     private const long Pages = Memory / 4096;
 
-    private static readonly string[] s_small = ["demo", "--memory", "64M", "--steps", "400000", "--json"];
+    private static readonly string[] s_small = ["demo", "--memory", "64M", "--rate", "20000", "--steps", "400000", "--json"];
 
     [Test]
     public void Both_guests_arrive_whole_and_one_megabyte_costs_more()
@@ -49,10 +49,11 @@ public sealed class MigrateDemoTests
         Assert.That(result.Errors, Does.Contain("the guest keeps running"));
     }
 
-    [Test]
-    public void A_database_survives_a_destination_that_dies()
+    [TestCase("2")]
+    [TestCase("60")]
+    public void A_database_survives_a_destination_that_dies(string round)
     {
-        MigrateResult result = MigrateProgram.Run([.. s_small, "--guest", "sqlite", "--rows", "20000", "--fail-first-at", "2"]);
+        MigrateResult result = MigrateProgram.Run([.. s_small, "--guest", "sqlite", "--rows", "20000", "--fail-first-at", round]);
         JsonElement run = result.Json.GetProperty("runs")[0];
         SqliteRunIsPlausible(run);
         Assert.That(result.Status, Is.Zero, result.Everything);
