@@ -84,9 +84,11 @@ static void tell_resent(const struct run_result *r) {
 void report_run(const struct run_result *r) {
   if (r->rounds) {
     tell_resent(r);
-    printf("  total %.1f MiB in %.1f s (%llu pages, %llu of them zero and sent as markers), downtime %.1f ms\n",
+    printf("  total %.1f MiB in %.1f s (%llu pages, %llu of them zero and sent as markers)\n",
            (double)r->bytes_sent / MIB, r->total_ms / 1000, (unsigned long long)r->pages_sent,
-           (unsigned long long)r->zero_pages, r->downtime_ms);
+           (unsigned long long)r->zero_pages);
+    printf("  downtime %.1f ms: stop %.1f, last round %.1f, first step at the destination %.1f\n", report_downtime(r),
+           r->stop_ms, r->last_round_ms, r->resume_ms);
   }
   printf("  %s%s%s\n\n", status_name(r->status), *r->text ? ": " : "", r->text);
   fflush(stdout);
@@ -102,7 +104,7 @@ static void comparison_row(const struct run_result *r) {
   printf(" %7u %12.1f %13.1f %7.1f %10.1f %12.1f %7u %%  %s\n", r->rounds, (double)r->bytes_resent / MIB,
          (double)r->bytes_resent_at_1m / MIB, ratio(r->bytes_resent_at_1m, r->bytes_resent),
          (double)r->bytes_sent / MIB,
-         r->downtime_ms, r->throttle, status_name(r->status));
+         report_downtime(r), r->throttle, status_name(r->status));
 }
 
 void report_comparison(const struct run_result *results, unsigned n) {

@@ -34,9 +34,14 @@ struct run_result {
   uint64_t pages_resent, bytes_resent, bytes_resent_at_1m;
   uint64_t leaves_split, table_bytes;
   uint64_t guest_writes; /* while it migrated */
-  double downtime_ms, total_ms;
+  double stop_ms, last_round_ms, resume_ms; /* what the downtime is made of */
+  double total_ms;
   char text[256]; /* the destination's verdict, or why the run was skipped */
 };
+
+static inline double report_downtime(const struct run_result *result) {
+  return result->stop_ms + result->last_round_ms + result->resume_ms;
+}
 
 void report_progress(uint64_t done, uint64_t total, double bytes_per_second);
 void report_progress_end(void);

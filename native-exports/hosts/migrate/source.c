@@ -154,7 +154,7 @@ static enum outcome hand_over(struct source *s) {
   for (char *c = verdict.text; *c; c++)
     if (*c < ' ' || *c > '~') *c = '?';
   bool good = frame.first == 1 && (s->guest->header.kind != GUEST_THREADS || verdict.answer == s->answer);
-  s->result->downtime_ms += (double)verdict.resume_ns / 1e6;
+  s->result->resume_ms = (double)verdict.resume_ns / 1e6;
   s->result->status = good ? RUN_VERIFIED : RUN_FAILED;
   snprintf(s->result->text, sizeof s->result->text, "every page equal; %s", verdict.text);
   if (!good) complain("the guest went wrong at the destination: %s", verdict.text);
@@ -167,10 +167,12 @@ static enum outcome finish(struct source *s, uint32_t fail_at, uint32_t number, 
   struct round round = {.number = number, .last = true};
   uint64_t stop_ns = now_ns(), different;
   if (guest_stop(s->guest) != DONE) return FAILED;
+  uint64_t stopped_ns = now_ns();
+  s->result->stop_ms = (double)(stopped_ns - stop_ns) / 1e6;
   s->sender.drop_page = s->options->drop_page;
   enum outcome outcome = send_round(s, &round, fail_at);
   if (outcome != DONE) return outcome;
-  s->result->downtime_ms = (double)(now_ns() - stop_ns) / 1e6;
+  s->result->last_round_ms = (double)(now_ns() - stopped_ns) / 1e6;
   s->result->total_ms = (double)(now_ns() - begin_ns) / 1e6;
   if (complete_row(s, &round) != DONE) return FAILED;
   report_round(&round, s->kernel_tracked);
