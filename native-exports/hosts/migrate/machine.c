@@ -10,7 +10,7 @@
 #define ALIGNMENT (2ull << 20)
 
 bool machine_kernel_can_track(void) {
-  gmap_runtime_init(); /* before anything else of the library, see gmap.h */
+  gmap_runtime_init();
   return (gmap_features() & GMAP_FEATURE_USERFAULTFD_ASYNC) != 0;
 }
 
@@ -47,9 +47,9 @@ static int set_slot(struct machine *machine, uint32_t flags) {
 
 int machine_create(struct machine *machine, uint64_t size, uint32_t policy) {
   *machine = (struct machine){.size = size, .pages = size / PAGE};
+  gmap_runtime_init(); /* first: its signal handlers */
   if (gmap_abi_version() >> 16 != GMAP_ABI_VERSION >> 16)
     return complain("libgmapnative %s speaks another ABI: rebuild this program", gmap_version_string());
-  gmap_runtime_init();
   if (map_memory(machine) != DONE) return FAILED;
   gmap_engine_config engine = {.struct_size = sizeof engine, .log = keep_log, .user = machine};
   gmap_space_config space = {.struct_size = sizeof space, .limit = size - 1, .split_policy = policy};
