@@ -1,0 +1,191 @@
+using System;
+using System.Buffers.Binary;
+using System.IO;
+using System.Net;
+using System.Net.Sockets;
+using System.Threading.Tasks;
+using NUnit.Framework;
+
+namespace GmapNative.Tests;
+
+/// <summary>gmap-migrate on two ends: what goes wrong ends in one line and a status, and never in a lost guest.</summary>
+[TestFixture]
+public sealed class MigrateEndsTests
+{
+    private const int Hello = 1, Pages = 3, Zero = 4, Run = 9;
+
+    private string _folder = "";
+
+    private string Address => $"unix:{_folder}/socket";
+
+    [SetUp]
+    public void MakeFolder() => _folder = Directory.CreateTempSubdirectory("gmap").FullName;
+
+    [TearDown]
+    public void RemoveFolder() => Directory.Delete(_folder, recursive: true);
+
+    [TestCase("")]
+    [TestCase("demo --nope")]
+    [TestCase("demo --rate")]
+    [TestCase("demo --json=1")]
+    [TestCase("demo --memory 3")]
+    [TestCase("demo --memory 64X")]
+    [TestCase("demo --memory 99999999999999999999")]
+    [TestCase("demo --policy sometimes")]
+    [TestCase("demo --guest bsd")]
+    [TestCase("demo --guest sqlite --backing none")]
+    [TestCase("demo --threads 64 --memory 64M")]
+    [TestCase("demo --image /no/such/file")]
+    [TestCase("demo --connect unix:/tmp/x")]
+    [TestCase("demo twice")]
+    [TestCase("--listen nowhere")]
+    [TestCase("--listen tcp:127.0.0.1")]
+    [TestCase("--listen tcp:127.0.0.1:1 --connect tcp:127.0.0.1:1")]
+    [TestCase("--connect unix:/tmp/x --fail-first-at 2")]
+    public void A_bad_option_is_one_line_and_status_2(string words)
+    {
+        MigrateResult result = MigrateProgram.Run(words.Split(' ', StringSplitOptions.RemoveEmptyEntries));
+        Assert.That(result.Status, Is.EqualTo(2), result.Everything);
+        Assert.That(result.ErrorLines, Has.Length.EqualTo(1), result.Everything);
+        Assert.That(result.Errors, Does.StartWith("gmap-migrate: "));
+        Assert.That(result.Output, Is.Empty);
+    }
+
+    [Test]
+    public void A_busy_port_is_told()
+    {
+        using TcpListener other = new(IPAddress.Loopback, 0);
+        other.Start();
+        MigrateResult result = MigrateProgram.Run("--listen", $"tcp:127.0.0.1:{((IPEndPoint)other.LocalEndpoint).Port}");
+        AssertFailed(result, "in use; choose another address");
+    }
+
+    [Test]
+    public void A_destination_that_is_not_there_is_told()
+    {
+        MigrateResult result = MigrateProgram.Run("--connect", Address, "--memory", "64M", "--steps", "1000");
+        AssertFailed(result, "start the destination first");
+    }
+
+    [Test]
+    public async Task The_guest_waits_for_a_second_destination_after_the_first_was_killed()
+    {
+        using MigrateProgram first = MigrateProgram.Start("--listen", Address);
+        await first.LineAfter("listening on ");
+        using MigrateProgram source =
+            MigrateProgram.Start("--connect", Address, "--memory", "64M", "--link", "32M", "--steps", "1000000", "--json");
+        await first.LineAfter("source connected: ");
+        first.Kill(); // in the first pass, which takes two seconds
+        first.End();
+        using MigrateProgram second = MigrateProgram.Start("--listen", Address);
+        MigrateResult there = second.End();
+        MigrateResult here = source.End();
+        Assert.That(here.Status, Is.Zero, here.Everything);
+        Assert.That(here.Json.GetProperty("runs")[0].GetProperty("attempts").GetInt32(), Is.EqualTo(2));
+        Assert.That(here.ErrorLines, Has.Length.EqualTo(1));
+        Assert.That(there.Status, Is.Zero, there.Everything);
+        Assert.That(there.Output, Does.Contain("as known beforehand"));
+    }
+
+    [Test]
+    public async Task A_source_that_finds_no_second_destination_fails()
+    {
+        using MigrateProgram first = MigrateProgram.Start("--listen", Address);
+        await first.LineAfter("listening on ");
+        using MigrateProgram source =
+            MigrateProgram.Start("--connect", Address, "--memory", "64M", "--link", "32M", "--steps", "400000", "--retry-s", "1");
+        await first.LineAfter("source connected: ");
+        first.Kill();
+        MigrateResult result = source.End();
+        Assert.That(result.Status, Is.EqualTo(1), result.Everything);
+        Assert.That(result.Errors, Does.Contain("the guest keeps running"));
+    }
+
+    [Test]
+    public async Task A_destination_whose_source_dies_ends_with_one_line()
+    {
+        MigrateResult result = await Destination(socket =>
+        {
+            socket.Send(HelloFrame());
+            socket.Close();
+        });
+        AssertFailed(result, "the peer is gone");
+    }
+
+    [Test]
+    public async Task Bytes_that_are_no_frames_are_refused()
+    {
+        byte[] noise = new byte[4096];
+        new Random(1).NextBytes(noise);
+        AssertFailed(await Destination(socket => socket.Send(noise)), "malformed stream");
+    }
+
+    [TestCase(Pages, 16380, 8, 8 * 4104)]    // reaches over the end
+    [TestCase(Pages, 0, 129, 129 * 4104)]    // more than a frame may have
+    [TestCase(Pages, 0, 1, 4096)]            // a wrong length
+    [TestCase(Pages, 0, 0, 0)]
+    [TestCase(Pages, -1, 2, 2 * 4104)]       // wraps
+    [TestCase(Zero, 16383, 2, 0)]
+    [TestCase(Zero, 1, -1, 0)]
+    [TestCase(Run, 0, 0, 24)]                // before every page was compared
+    [TestCase(Hello, 1, 0, 16)]              // twice
+    [TestCase(77, 0, 0, 0)]
+    public async Task A_frame_out_of_range_is_refused(int type, long first, long count, long length)
+    {
+        MigrateResult result = await Destination(socket =>
+        {
+            socket.Send(HelloFrame());
+            socket.Send(Frame(type, first, count, length, new byte[100]));
+        });
+        AssertFailed(result, "malformed stream");
+    }
+
+    [TestCase(3L << 20, 1, 0)]
+    [TestCase((64L << 20) + 1, 1, 0)]
+    [TestCase(1L << 60, 1, 0)]
+    [TestCase(64L << 20, 9, 0)]
+    [TestCase(64L << 20, 1, 9)]
+    public async Task A_strange_machine_is_refused(long memory, int guest, int policy)
+    {
+        AssertFailed(await Destination(socket => socket.Send(HelloFrame(memory, guest, policy))), "refused the source");
+    }
+
+    private static void AssertFailed(MigrateResult result, string because)
+    {
+        Assert.That(result.Status, Is.EqualTo(1), result.Everything);
+        Assert.That(result.ErrorLines, Has.Length.EqualTo(1), result.Everything);
+        Assert.That(result.Errors, Does.StartWith("gmap-migrate: ").And.Contain(because));
+    }
+
+    /// <summary>A destination to which a source says what the test wants, and then nothing more.</summary>
+    private async Task<MigrateResult> Destination(Action<Socket> source)
+    {
+        using MigrateProgram destination = MigrateProgram.Start("--listen", Address);
+        await destination.LineAfter("listening on ");
+        using Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        await socket.ConnectAsync(new UnixDomainSocketEndPoint($"{_folder}/socket"));
+        source(socket);
+        return destination.End();
+    }
+
+    private static byte[] HelloFrame(long memory = 64 << 20, int guest = 1, int policy = 0)
+    {
+        byte[] payload = new byte[16];
+        BinaryPrimitives.WriteInt64LittleEndian(payload, memory);
+        BinaryPrimitives.WriteInt32LittleEndian(payload.AsSpan(8), guest);
+        BinaryPrimitives.WriteInt32LittleEndian(payload.AsSpan(12), policy);
+        return Frame(Hello, 1, 0, 16, payload);
+    }
+
+    private static byte[] Frame(int type, long first, long count, long length, byte[] payload)
+    {
+        byte[] frame = new byte[32 + payload.Length];
+        "MIGM"u8.CopyTo(frame);
+        BinaryPrimitives.WriteInt32LittleEndian(frame.AsSpan(4), type);
+        BinaryPrimitives.WriteInt64LittleEndian(frame.AsSpan(8), first);
+        BinaryPrimitives.WriteInt64LittleEndian(frame.AsSpan(16), count);
+        BinaryPrimitives.WriteInt64LittleEndian(frame.AsSpan(24), length);
+        payload.CopyTo(frame, 32);
+        return frame;
+    }
+}
