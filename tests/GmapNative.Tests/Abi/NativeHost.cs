@@ -108,7 +108,8 @@ internal static class NativeHost
         return Convert.ToHexStringLower(hash.GetHashAndReset())[..16];
     }
 
-    private static (int Exit, string Output) Run(
+    /// <summary>Runs a program to its end, or fails the test at the timeout.</summary>
+    public static (int Exit, string Output) Run(
         string program, IReadOnlyList<string> arguments, TimeSpan timeout, IReadOnlyList<(string Name, string Value)> environment)
     {
         var start = new ProcessStartInfo(program, arguments)
