@@ -109,8 +109,7 @@ internal static unsafe class Harvester
         status = Collect(ref range, flags, out bool any, out ulong moves);
         if (status == Status.Ok && !any && (flags & HarvestFlags.Or) == 0)
         {
-            // Nothing found: no barrier, nobody waited for (rule 13). The caller's buffer of `words` words.
-            new System.Span<ulong>(bitmap, (int)((count + 63) / 64)).Clear();
+            Zero(bitmap, count); // nothing found: no barrier, nobody waited for (rule 13)
         }
         while (status == Status.Ok && any)
         {
@@ -195,20 +194,35 @@ internal static unsafe class Harvester
             }
             again = tracking.Moves != moves;
             moves = tracking.Moves;
-            for (ulong done = 0; !again && done < range.Count; done += 64)
+            if (!again)
             {
-                ulong bits = tracking.Epoch.Peek(range.First + done) & range.MaskAt(done);
-                // The caller's buffer, checked to have (count + 63) / 64 words.
-                bitmap[done / 64] = (flags & HarvestFlags.Or) != 0 ? bitmap[done / 64] | bits : bits;
-                if (bits != 0)
-                {
-                    tracking.Epoch.Clear(range.First + done, bits);
-                    dirty += (ulong)BitOperations.PopCount(bits);
-                }
+                Deliver(range, flags, bitmap, ref dirty);
             }
             return Status.Ok;
         }
     }
+
+    private static void Deliver(in Range range, HarvestFlags flags, ulong* bitmap, ref ulong dirty)
+    {
+        if ((flags & HarvestFlags.Or) == 0)
+        {
+            Zero(bitmap, range.Count);
+        }
+        PinnedBitmap epoch = range.Tracking.Epoch;
+        ulong end = range.First + range.Count;
+        for (ulong at = epoch.Skip(range.First, end); at < end; at = epoch.Skip(at, end))
+        {
+            ulong offset = (at - range.First) & ~63UL;
+            ulong bits = epoch.Peek(range.First + offset) & range.MaskAt(offset);
+            bitmap[offset / 64] |= bits; // the caller's buffer, checked to have (count + 63) / 64 words
+            epoch.Clear(range.First + offset, bits);
+            dirty += (ulong)BitOperations.PopCount(bits);
+            at = range.First + offset + 64;
+        }
+    }
+
+    private static void Zero(ulong* bitmap, ulong count) =>
+        new System.Span<ulong>(bitmap, (int)((count + 63) / 64)).Clear(); // the caller's buffer, as above
 
     private static int ClearWord(in Range range, ulong page, ulong bits, ref bool any)
     {

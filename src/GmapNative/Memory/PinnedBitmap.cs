@@ -90,19 +90,16 @@ internal sealed unsafe class PinnedBitmap
     {
         bool any = false;
         ulong end = first + count;
-        while (first < end)
+        for (ulong at = Skip(first, end); at < end; at = Skip((at | (WordBits - 1)) + 1, end))
         {
-            int offset = (int)(first % WordBits);
-            int length = (int)Math.Min(WordBits - (ulong)offset, end - first);
-            ulong index = first / WordBits;
-            ulong bits = LoadWord(index) & RunMask(offset, length);
+            ulong index = at / WordBits;
+            ulong bits = LoadWord(index) & RunMask((int)(at % WordBits), (int)Math.Min(WordBits - (at % WordBits), end - at));
             if (bits != 0)
             {
                 target.OrWord(index, bits);
                 AndWord(index, ~bits);
                 any = true;
             }
-            first += (ulong)length;
         }
         return any;
     }
@@ -111,17 +108,31 @@ internal sealed unsafe class PinnedBitmap
     public bool Any(ulong first, ulong count)
     {
         ulong end = first + count;
-        while (first < end)
+        for (ulong at = Skip(first, end); at < end; at = Skip((at | (WordBits - 1)) + 1, end))
         {
-            int offset = (int)(first % WordBits);
-            int length = (int)Math.Min(WordBits - (ulong)offset, end - first);
-            if ((LoadWord(first / WordBits) & RunMask(offset, length)) != 0)
+            ulong mask = RunMask((int)(at % WordBits), (int)Math.Min(WordBits - (at % WordBits), end - at));
+            if ((LoadWord(at / WordBits) & mask) != 0)
             {
                 return true;
             }
-            first += (ulong)length;
         }
         return false;
+    }
+
+    /// <summary>
+    /// The first place in first..end-1 whose word is not zero: all bits before it are clear. <paramref name="end"/> if there is none.
+    /// Reads by vectors: a bit that is set meanwhile may be passed over, as if the call had been earlier.
+    /// </summary>
+    public ulong Skip(ulong first, ulong end)
+    {
+        if (first >= end)
+        {
+            return end;
+        }
+        ulong index = first / WordBits;
+        ulong words = ((end - 1) / WordBits) - index + 1; // a slot has less than 2^31 words
+        int zeroes = new ReadOnlySpan<ulong>(_words + index, (int)words).IndexOfAnyExcept(0UL);
+        return zeroes < 0 ? end : Math.Max(first, (index + (ulong)zeroes) * WordBits);
     }
 
     internal static ulong RunMask(int offset, int length) =>
