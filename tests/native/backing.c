@@ -137,7 +137,6 @@ static void refusals(void) {
   int32_t fd = -1;
   CHECK_STATUS(gmap_backing_attach(f.space, SLOT, &config, &other), GMAP_EBUSY);
   CHECK_STATUS(set_slot(f.space, SLOT, GMAP_SLOT_LOG_DIRTY, GUEST + SIZE, SIZE, f.memory), GMAP_EBUSY);
-  CHECK_STATUS(set_slot(f.space, SLOT, 0, 0, 0, NULL), GMAP_EBUSY);
   REQUIRE_OK(set_slot(f.space, 9, GMAP_SLOT_LOG_DIRTY, 512 * MIB, SIZE, f.memory)); /* the same memory again */
   CHECK_STATUS(gmap_backing_attach(f.space, 9, &config, &other), GMAP_EBUSY);
   CHECK_OK(set_slot(f.space, 9, 0, 0, 0, NULL));
@@ -147,6 +146,27 @@ static void refusals(void) {
   CHECK_OK(gmap_backing_fd(backing, &fd));
   CHECK(fd >= 0 && fcntl(fd, F_GETFD) >= 0);
   CHECK_STATUS(gmap_backing_fd(backing, NULL), GMAP_EINVAL);
+}
+
+/* A slot goes and takes its backing along; the last bits are handed out. */
+static void a_backed_slot_goes(void) {
+  gmap_backing_config config = {.struct_size = sizeof config, .kind = GMAP_BACKING_USERFAULTFD_ASYNC};
+  gmap_slot gone = slot_of(9, 0, 0, 0, NULL);
+  unsigned char *memory = guest_memory(MIB);
+  uint64_t other;
+  int32_t fd;
+  REQUIRE_OK(set_slot(f.space, 9, GMAP_SLOT_LOG_DIRTY, 512 * MIB, MIB, memory));
+  REQUIRE_OK(gmap_backing_attach(f.space, 9, &config, &other));
+  memory[5 * PAGE] = 1;
+  gone.final_bitmap = bitmap;
+  gone.final_words = MAX_WORDS;
+  memset(bitmap, 0, sizeof bitmap);
+  CHECK_OK(gmap_slot_set(f.space, &gone));
+  CHECK_PAGES(bitmap, 256, 5);
+  CHECK_STATUS(gmap_backing_fd(other, &fd), GMAP_EBADF);
+  CHECK_STATUS(gmap_backing_detach(other), GMAP_EBADF);
+  memory[6 * PAGE] = 1; /* an ordinary page again */
+  munmap(memory, MIB);
 }
 
 /* What was dirty at the end comes with the next harvest; then the tables are the truth. */
@@ -204,6 +224,7 @@ int main(int argc, char **argv) {
     leaves_stay();
     parts_and_looks();
     refusals();
+    a_backed_slot_goes();
     detach();
   }
   fixture_close(&f);

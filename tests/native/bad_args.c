@@ -55,7 +55,6 @@ static void null_pointers(void) {
   REFUSES(gmap_vcpu_open(f.space, &vcpu_is, NULL, NULL), GMAP_EINVAL);
   REFUSES(gmap_fault_many(f.vcpu, NULL, 1, sizeof request, &done), GMAP_EINVAL);
   REFUSES(gmap_fault_many(f.vcpu, &request, 1, sizeof request, NULL), GMAP_EINVAL);
-  REFUSES(gmap_translate(f.space, GUEST, GMAP_ACCESS_READ, NULL), GMAP_EINVAL);
   REFUSES(gmap_read(f.space, GUEST, NULL, 8), GMAP_EINVAL);
   REFUSES(gmap_write(f.space, GUEST, NULL, 8), GMAP_EINVAL);
   REFUSES(gmap_mark_dirty_bitmap(f.space, SLOT, 0, 64, NULL), GMAP_EINVAL);
@@ -69,9 +68,9 @@ static void null_pointers(void) {
 static void engine_and_space(void) {
   gmap_engine_config engine_is = {.struct_size = sizeof engine_is};
   gmap_space_config space_is = space_config(1ull << 42);
-  engine_is.arena_bytes = MIB - 1;
+  engine_is.arena_bytes = MIB / 4 - 1;
   REFUSES(gmap_engine_create(&engine_is, &number), GMAP_EINVAL);
-  engine_is.arena_bytes = (64ull << 40) + 1;
+  engine_is.arena_bytes = (1ull << 40) + 1;
   REFUSES(gmap_engine_create(&engine_is, &number), GMAP_EINVAL);
   engine_is.arena_bytes = ~0ull;
   REFUSES(gmap_engine_create(&engine_is, &number), GMAP_EINVAL);
@@ -126,6 +125,7 @@ static void faults(void) {
   uint64_t at;
   static const uint64_t nowhere[] = {0, GUEST - 1, END, TOP - 1, TOP, 1ull << 42, 1ull << 63, ~0ull};
   static const uint32_t bad_access[] = {0, 4, 5, 8, 0x80000001u, ~0u};
+  gmap_status code;
   size_t i;
   for (i = 0; i < sizeof bad_access / sizeof *bad_access; i++) {
     REFUSES(gmap_fault(f.vcpu, GUEST, bad_access[i], NULL), GMAP_EINVAL);
@@ -136,15 +136,17 @@ static void faults(void) {
   for (i = 0; i < sizeof nowhere / sizeof *nowhere; i++) {
     for (access = 1; access <= 3; access++) {
       at = nowhere[i];
+      code = at >> 31 ? GMAP_PIC_ASCE_TYPE : PIC_ADDRESSING; /* a segment table reaches 2 GiB */
       result = fault_result();
-      REFUSES(gmap_fault(f.vcpu, at, access, &result), PIC_ADDRESSING);
+      REFUSES(gmap_fault(f.vcpu, at, access, &result), code);
       gmap_leave(f.view);
       CHECK_EQUAL(result.reason, at >= TOP ? GMAP_REASON_BEYOND_LIMIT : GMAP_REASON_NO_SLOT);
       CHECK_EQUAL(result.flags, 0);
       result = fault_result();
-      REFUSES(gmap_translate(f.space, at, access, &result), PIC_ADDRESSING);
+      REFUSES(gmap_translate(f.space, at, access, &result), code);
       CHECK_EQUAL(result.reason, at >= TOP ? GMAP_REASON_BEYOND_LIMIT : GMAP_REASON_NO_SLOT);
-      REFUSES(gmap_fault(f.vcpu, at, access, NULL), PIC_ADDRESSING);
+      REFUSES(gmap_translate(f.space, at, access, NULL), code);
+      REFUSES(gmap_fault(f.vcpu, at, access, NULL), code);
       gmap_leave(f.view);
     }
   }
@@ -182,13 +184,13 @@ static void host_access(void) {
   REFUSES(gmap_read(f.space, 0, data, 8), PIC_ADDRESSING);
   REFUSES(gmap_read(f.space, END - 8, data, 9), PIC_ADDRESSING);
   REFUSES(gmap_read(f.space, GUEST - 1, data, 2), PIC_ADDRESSING);
-  REFUSES(gmap_read(f.space, ~0ull - 3, data, 8), PIC_ADDRESSING); /* wraps: its first bytes have no slot */
+  REFUSES(gmap_read(f.space, ~0ull - 3, data, 8), GMAP_PIC_ASCE_TYPE); /* wraps: its first bytes have no slot */
   REFUSES(gmap_read(f.space, GUEST, data, (size_t)-1), PIC_ADDRESSING);
   CHECK(data[0] == 0x3C && memcmp(data, data + 1, sizeof data - 1) == 0);
   REFUSES(gmap_write(f.space, END - 8, data, 9), PIC_ADDRESSING);
   REFUSES(gmap_write(f.space, GUEST - 1, data, 2), PIC_ADDRESSING);
   REFUSES(gmap_write(f.space, TOP, data, 1), PIC_ADDRESSING);
-  REFUSES(gmap_write(f.space, ~0ull, data, 2), PIC_ADDRESSING);
+  REFUSES(gmap_write(f.space, ~0ull, data, 2), GMAP_PIC_ASCE_TYPE);
   CHECK_EQUAL(f.memory[0], 0);
   CHECK_EQUAL(f.memory[SIZE - 1], 0);
   REFUSES(gmap_read(f.space, GUEST, data, 0), 0);

@@ -144,7 +144,7 @@ static void crossing_stores_mark_both(void) {
   CHECK_PAGES(bitmap, PAGES, 4, 5, 255, 256, 512, 513, 514, 515);
   gmap_enter(f.view); /* the end of the slot: the second page is not there */
   CHECK_STATUS(gmap_store_resolve(f.view, GUEST + SIZE - 4, 8, &host, NULL), GMAP_PIC_ADDRESSING);
-  CHECK_STATUS(gmap_load_resolve(f.view, UINT64_MAX - 3, 8, &host, NULL), GMAP_PIC_ADDRESSING); /* wraps */
+  CHECK_STATUS(gmap_load_resolve(f.view, UINT64_MAX - 3, 8, &host, NULL), GMAP_PIC_ASCE_TYPE); /* wraps */
   gmap_leave(f.view);
   fixture_close(&f);
 }

@@ -10,8 +10,11 @@
 #define SEGMENTS 16u
 #define REGION (1ull << 31) /* each slot has a segment table of its own */
 
+#define BALLASTS 2u
+#define BALLAST_SLOTS 4u
+
 typedef struct world {
-  uint64_t engine, space, ballast[2];
+  uint64_t engine, space, ballast[BALLASTS];
   unsigned char *memory;
   uint64_t vcpus[SLOTS];
   unsigned written[SLOTS]; /* segments of a slot that were written, one page each */
@@ -54,8 +57,8 @@ static void statistics_add_up(const world *w, uint64_t limit) {
   uint64_t tables = s.region_table_bytes + s.segment_table_bytes + s.page_table_bytes;
   uint64_t sum = tables + s.log_bytes + s.view_bytes + s.free_bytes;
   CHECK_EQUAL(s.limit_bytes, limit);
-  CHECK(s.committed_bytes <= s.limit_bytes);
-  CHECK(s.limit_bytes <= s.reserved_bytes);
+  CHECK(s.committed_bytes - s.free_bytes <= s.limit_bytes); /* what is free is not charged */
+  CHECK(s.limit_bytes <= s.reserved_bytes && s.free_bytes <= s.committed_bytes);
   CHECK(s.locked_bytes <= s.committed_bytes);
   CHECK(sum <= s.committed_bytes);
   CHECK_EQUAL(s.region_table_bytes % 16384, 0);
@@ -63,24 +66,38 @@ static void statistics_add_up(const world *w, uint64_t limit) {
   CHECK_EQUAL(s.page_table_bytes % 2048, 0);
 }
 
-/* A space that holds on to tables of every kind, to be given back when memory is short. */
-static uint64_t make_ballast(world *w) {
-  gmap_space_config config = space_config(4 * REGION - 1);
-  uint64_t space, vcpu, j;
-  if (gmap_space_create(w->engine, &config, &space) != 0) return 0;
-  if (set_slot(space, 0, GMAP_SLOT_LOG_DIRTY, 0, SLOT_SIZE, w->memory) == 0 && open_vcpu(space, 0, &vcpu, NULL) == 0) {
-    for (j = 0; j < SEGMENTS; j++)
-      if (gmap_fault(vcpu, j * MIB, GMAP_ACCESS_WRITE, NULL) != 0) break;
-    CHECK_OK(gmap_vcpu_close(vcpu));
+static gmap_status fill_ballast(world *w, uint64_t space) {
+  uint64_t vcpu;
+  unsigned i, j;
+  gmap_status status = open_vcpu(space, 0, &vcpu, NULL);
+  if (status != 0) return status;
+  for (i = 0; i < BALLAST_SLOTS && status == 0; i++) {
+    status = set_slot(space, i, GMAP_SLOT_LOG_DIRTY, i * REGION, SLOT_SIZE, w->memory);
+    for (j = 0; j < SEGMENTS && status == 0; j++)
+      status = gmap_fault(vcpu, i * REGION + j * MIB, GMAP_ACCESS_WRITE, NULL);
   }
-  return space;
+  CHECK_OK(gmap_vcpu_close(vcpu));
+  return status;
 }
 
+/* A space that holds on to whole blocks of every kind of table, to be given back when memory is short. 0: no room for it. */
+static uint64_t make_ballast(world *w) {
+  gmap_space_config config = space_config(BALLAST_SLOTS * REGION - 1);
+  uint64_t space = 0;
+  gmap_status status = gmap_space_create(w->engine, &config, &space);
+  if (status == 0) status = fill_ballast(w, space);
+  if (status == 0) return space;
+  CHECK_STATUS(status, GMAP_ENOMEM);
+  if (space) CHECK_OK(gmap_space_destroy(space));
+  return 0;
+}
+
+/* One slot after the other, then the space. 0: nothing was left to give. */
 static int give_back(world *w) {
-  unsigned i;
-  for (i = 0; i < 2; i++) {
+  unsigned i, j;
+  for (i = 0; i < BALLASTS; i++) {
     if (!w->ballast[i]) continue;
-    CHECK_OK(set_slot(w->ballast[i], 0, 0, 0, 0, NULL));
+    for (j = 0; j < BALLAST_SLOTS; j++) CHECK_OK(set_slot(w->ballast[i], j, 0, 0, 0, NULL));
     CHECK_OK(gmap_space_destroy(w->ballast[i]));
     w->ballast[i] = 0;
     return 1;
@@ -119,8 +136,14 @@ static int attempt(world *w, uint64_t limit, step call, unsigned i, unsigned j) 
     CHECK_EQUAL(dirty_of(w, i), dirty);
   }
   if (!give_back(w)) return 0;
-  CHECK_OK(call(w, i, j));
-  return 1;
+  status = call(w, i, j);
+  if (status != 0) {
+    gmap_engine_stats s = engine_stats(w->engine);
+    check_failed(__FILE__, __LINE__, "%s slot %u, segment %u, after memory came back: %d; limit %llu KiB, %llu free",
+                 call == make_space ? "space" : call == make_slot ? "slot_set" : call == make_vcpu ? "vcpu_open" : "fault", i,
+                 j, (int)status, (unsigned long long)limit / 1024, (unsigned long long)s.free_bytes);
+  }
+  return status == 0;
 }
 
 /* Runs until nothing is left to give back; returns 1 if all of it went through. */
@@ -173,15 +196,14 @@ static void everything_came_back(world *w, uint64_t limit, const gmap_engine_sta
 /* Twice in one engine: the second time with what the first gave back. Returns 1 if nothing was refused. */
 static int with_limit(uint64_t limit, unsigned char *memory) {
   world w;
-  unsigned round, refused = 0;
+  unsigned i, round, refused = 0;
   uint64_t engine = engine_of(limit);
   gmap_engine_stats new = engine_stats(engine);
   for (round = 0; round < 2; round++) {
     memset(&w, 0, sizeof w);
     w.engine = engine;
     w.memory = memory;
-    w.ballast[0] = make_ballast(&w);
-    w.ballast[1] = make_ballast(&w);
+    for (i = 0; i < BALLASTS; i++) w.ballast[i] = make_ballast(&w);
     scenario(&w, limit);
     aftermath(&w);
     everything_came_back(&w, limit, &new);
@@ -195,7 +217,7 @@ int main(void) {
   unsigned char *memory = guest_memory(SLOT_SIZE);
   uint64_t limit;
   unsigned limits = 0;
-  for (limit = MIB; limit < 16 * MIB; limit += 65536, limits++)
+  for (limit = MIB / 4; limit < 16 * MIB; limit += 65536, limits++)
     if (with_limit(limit, memory)) break;
   CHECK(limits > 4);         /* the smallest arenas were too small */
   CHECK(limit < 16 * MIB);   /* and there is one that is large enough */

@@ -7,7 +7,10 @@ namespace GmapNative.Memory;
 /// <summary>
 /// Who is in a section of a space, and waiting until they have left: the grace of PROTOCOL.md, rules 5 to 9.
 /// </summary>
-internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kick)
+/// <param name="timeoutNanoseconds">How long to wait for views; 0: for ever.</param>
+/// <param name="kick">Told which vcpu has not left.</param>
+/// <param name="everywhere">The views of all spaces that share an engine.</param>
+internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kick, ViewList everywhere)
 {
     private const int SpinsBeforeYield = 64;
     private const int YieldsBeforeSleep = 64;
@@ -15,8 +18,7 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
     private const long KickAfterNanoseconds = 1_000_000;
     private const long KickAgainNanoseconds = 10_000_000;
 
-    private readonly Lock _gate = new();
-    private View[] _views = [];
+    private readonly ViewList _views = new();
     private long _gracePeriods;
     private long _graceNanoseconds;
 
@@ -24,29 +26,28 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
 
     public long GraceNanoseconds => Volatile.Read(ref _graceNanoseconds);
 
-    public int ViewCount => Volatile.Read(ref _views).Length;
+    public int ViewCount => _views.All.Length;
 
     public void Register(View view)
     {
-        lock (_gate)
-        {
-            Volatile.Write(ref _views, [.. _views, view]);
-        }
+        _views.Add(view);
+        everywhere.Add(view);
     }
 
     public void Unregister(View view)
     {
-        lock (_gate)
-        {
-            Volatile.Write(ref _views, Array.FindAll(_views, other => other != view));
-        }
+        _views.Remove(view);
+        everywhere.Remove(view);
     }
 
-    /// <summary>Whether the calling thread's own view is inside: it must not wait for itself (rule 7).</summary>
+    /// <summary>
+    /// Whether a view of the calling thread is inside: it must not wait for itself (rule 7), nor, inside another space, for a
+    /// thread that waits for it there.
+    /// </summary>
     public bool IsCallerInside()
     {
         int thread = View.CurrentThread;
-        foreach (View view in Volatile.Read(ref _views))
+        foreach (View view in everywhere.All)
         {
             if (view.Owner == thread && View.IsInside(view.Inside))
             {
@@ -66,7 +67,7 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
         Interlocked.Increment(ref _gracePeriods);
         ProcessBarrier.Issue();
         int status = WaitForLibrary(start, timeoutNanoseconds);
-        foreach (View view in Volatile.Read(ref _views))
+        foreach (View view in _views.All)
         {
             if (status != Status.Ok)
             {
@@ -87,7 +88,7 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
         long start = Stopwatch.GetTimestamp();
         ProcessBarrier.Issue();
         _ = WaitForLibrary(start, 0);
-        foreach (View view in Volatile.Read(ref _views))
+        foreach (View view in _views.All)
         {
             _ = WaitForWord(ref view.CallWord, null, start, 0);
         }

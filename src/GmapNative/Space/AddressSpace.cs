@@ -23,7 +23,7 @@ internal sealed unsafe class AddressSpace
         _words = words;
         _limit = options.Limit;
         Tree = tree;
-        Epochs = new Epochs(engine.Options.GraceTimeoutNanoseconds, engine.Options.Kick);
+        Epochs = new Epochs(engine.Options.GraceTimeoutNanoseconds, engine.Options.Kick, engine.Views);
         Limbo = new Limbo(this);
         Faults = new FaultResolver(this);
         Host = new HostAccess(this);

@@ -55,6 +55,9 @@ internal sealed unsafe class Engine : IDisposable
 
     public ControlWords Control { get; }
 
+    /// <summary>The open views of all spaces.</summary>
+    public ViewList Views { get; } = new();
+
     /// <summary>The words of a space in which nothing is mapped: what closed views look at.</summary>
     public SpaceWords* ClosedSpace { get; private set; }
 

@@ -74,7 +74,6 @@ internal sealed class FaultResolver(AddressSpace space)
         SlotMap map = space.Map;
         Slot? slot = map.Find(address);
         bool write = (access & Access.Write) != 0;
-        SpaceCounters.Add(ref write ? ref _counters.WriteFaults : ref _counters.ReadFaults);
         if (slot is null || (write && slot.IsReadOnly))
         {
             SpaceCounters.Add(ref _counters.GuestConditions);
@@ -94,6 +93,10 @@ internal sealed class FaultResolver(AddressSpace space)
                 : Install(cell, entry, request, ref outcome);
         }
         while (status == Status.TryAgain);
+        if (status == Status.Ok)
+        {
+            SpaceCounters.Add(ref write ? ref _counters.WriteFaults : ref _counters.ReadFaults);
+        }
         return status;
     }
 

@@ -90,8 +90,8 @@ internal static class Twins
         return method.CreateDelegate<Func<int>>()();
     }
 
-    /// <summary>Where a field is: the address of it in a struct at address 0, which nobody dereferences.</summary>
-    public static int OffsetOf(FieldInfo field)
+    /// <summary>Where a field is: its address less that of the struct.</summary>
+    public static unsafe int OffsetOf(FieldInfo field)
     {
         var method = new DynamicMethod("OffsetOf", typeof(nint), [typeof(nint)], typeof(Twins).Module, skipVisibility: true);
         ILGenerator il = method.GetILGenerator();
@@ -99,8 +99,9 @@ internal static class Twins
         il.Emit(OpCodes.Ldflda, field);
         il.Emit(OpCodes.Conv_I);
         il.Emit(OpCodes.Ret);
-        const nint somewhere = 0x10000; // not null, which ldflda would refuse
-        return (int)(method.CreateDelegate<Func<nint, nint>>()(somewhere) - somewhere);
+        // ldflda may look whether its address can be read at all, so this one can.
+        byte* somewhere = stackalloc byte[1];
+        return (int)(method.CreateDelegate<Func<nint, nint>>()((nint)somewhere) - (nint)somewhere);
     }
 
     private static string Pascal(string snake) =>
