@@ -1,5 +1,4 @@
 using System;
-using GmapNative.Bits;
 
 namespace GmapNative.Space;
 
