@@ -37,9 +37,16 @@ internal sealed unsafe partial class SpaceDriver
     {
         ulong limit = (sequence.Regions ? 8UL << 30 : 1UL << 31) - 1;
         var options = new SpaceOptions { Limit = limit, Policy = sequence.Policy, Huge = sequence.Huge };
+        var test = new TestSpace(options);
+        string? wrong = Run(sequence, test, seen);
+        string? leaks = test.Close();
+        return wrong ?? leaks;
+    }
+
+    private static string? Run(Sequence sequence, TestSpace test, Dictionary<string, int>? seen)
+    {
         try
         {
-            using var test = new TestSpace(options);
             var driver = new SpaceDriver(sequence, test);
             for (int i = 0; i < sequence.Operations.Length; i++)
             {
