@@ -34,7 +34,7 @@ internal readonly record struct Operation(Kind Kind, uint A, uint B, uint C, uin
     /// <summary>Kinds by how often they are wanted.</summary>
     private static readonly (int, Kind)[] s_weights =
     [
-        (8, Kind.Slot), (2, Kind.DeleteSlot), (8, Kind.ReadFault), (8, Kind.WriteFault), (3, Kind.InlineRead), (14, Kind.InlineWrite),
+        (6, Kind.Slot), (1, Kind.DeleteSlot), (8, Kind.ReadFault), (8, Kind.WriteFault), (3, Kind.InlineRead), (14, Kind.InlineWrite),
         (4, Kind.InlineSpan), (2, Kind.Populate), (4, Kind.Unmap), (2, Kind.Translate), (1, Kind.HostRead), (2, Kind.HostWrite),
         (2, Kind.Mark), (1, Kind.MarkBitmap), (1, Kind.MarkBatch), (3, Kind.Get), (12, Kind.Harvest), (4, Kind.Clear), (1, Kind.Limit),
     ];
@@ -53,16 +53,18 @@ internal readonly record struct Operation(Kind Kind, uint A, uint B, uint C, uin
 /// <summary>A space's options and what is done to it.</summary>
 internal sealed record Sequence(SplitPolicy Policy, bool Huge, bool Regions, Operation[] Operations)
 {
-    private const int ShortestLength = 4;
     private const int LongestLength = 40;
+    private const int MostSlotsFirst = 4;
 
     public static Gen<Sequence> Gen { get; } = CsCheck.Gen.Select(
         CsCheck.Gen.Frequency(
             (6, CsCheck.Gen.Const(SplitPolicy.Lazy)), (3, CsCheck.Gen.Const(SplitPolicy.Never)), (1, CsCheck.Gen.Const(SplitPolicy.Eager))),
         CsCheck.Gen.Frequency((9, CsCheck.Gen.Const(true)), (1, CsCheck.Gen.Const(false))),
         CsCheck.Gen.Bool,
-        Operation.Gen.Array[ShortestLength, LongestLength],
-        (policy, huge, regions, operations) => new Sequence(policy, huge, regions, operations));
+        Operation.Gen.Array[1, MostSlotsFirst],
+        Operation.Gen.Array[0, LongestLength],
+        (policy, huge, regions, first, then) => new Sequence(
+            policy, huge, regions, [.. first.Select((operation, i) => operation with { Kind = Kind.Slot, A = (uint)i }), .. then]));
 
     public override string ToString() =>
         $"new Sequence(SplitPolicy.{Policy}, {(Huge ? "true" : "false")}, {(Regions ? "true" : "false")}, [\n    "

@@ -212,7 +212,8 @@ internal sealed class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
     public bool Mark(ulong address, ulong size)
     {
         ulong[] pages = size == 0 ? [] : [.. Pages(address >> 12, ((address + size - 1) >> 12) - (address >> 12) + 1)];
-        bool all = pages.All(page => Find(page << 12) is not null);
+        bool wraps = size != 0 && address + size - 1 < address;
+        bool all = !wraps && pages.All(page => Find(page << 12) is not null);
         foreach (ulong page in all ? pages : [])
         {
             Find(page << 12)!.Log?.Add(page);

@@ -13,10 +13,10 @@ internal sealed unsafe partial class SpaceDriver
     private static readonly GuestMemory s_memory = new(MemoryBytes);
 
     private static readonly ulong[] s_bases = [0, 1, 2, 3, 2046, 2047, 2048, 5 * 1024];  // in segments
-    private static readonly ulong[] s_offsets = [0, 0, 0, 0, 1, 5, 128, 250, 255];        // in pages
+    private static readonly ulong[] s_offsets = [0, 0, 0, 0, 0, 0, 1, 5, 128, 250, 255];        // in pages
     private static readonly ulong[] s_sizes = [256, 512, 768, 256, 512, 1, 3, 16, 64, 65, 130, 255, 300, 600];
     private static readonly ulong[] s_limits =
-        [(16 << 20) - 1, (1UL << 31) - 1, 1UL << 31, (8UL << 30) - 1, (1UL << 42) - 1, 1UL << 42];
+        [(16 << 20) - 1, (1UL << 31) - 1, (1UL << 31) - 1, 1UL << 31, 8UL << 30, 9UL << 30, (1UL << 42) - 1, 1UL << 42];
 
     private readonly TestSpace _test;
     private readonly ReferenceSpace _model;

@@ -121,7 +121,8 @@ internal sealed unsafe partial class SpaceDriver
         ulong start = Address(operation) & ~0xFFFUL;
         ulong size = (operation.D % 40) << 12;
         bool write = operation.D >= 128;
-        int expected = size != 0 && start + size - 1 > _model.Limit ? Status.Invalid : Status.Ok;
+        bool valid = size == 0 || (start + size > start && start + size - 1 <= _model.Limit);
+        int expected = valid ? Status.Ok : Status.Invalid;
         ulong stop = start;
         while (expected == Status.Ok && stop < start + size)
         {
