@@ -17,6 +17,10 @@ internal sealed class Limbo(AddressSpace space)
 
     public bool IsFull => _tables.Count >= Capacity;
 
+    /// <summary>Tables of a kind that wait.</summary>
+    public int Count(TableKind kind) => _tables.FindAll(retired => retired.Kind == kind).Count;
+
+
     public void Add(nint table, TableKind kind)
     {
         _tables.Add(new Retired(table, kind));

@@ -225,7 +225,8 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         SlotMap map = space.Map.Without(old).With(slot);
         space.Publish(map);
         space.Epochs.WaitForCalls();
-        int status = request.ReadOnly && !old.IsReadOnly ? UnmapAll(slot, map) : Status.Ok; // what is mapped may be writable
+        // An entry's right to write is its slot's. Marks go to the old log: a new one begins empty, one that ends is handed out.
+        int status = request.ReadOnly != old.IsReadOnly ? UnmapAll(old, map) : Status.Ok;
         if (arms && slot.Backing is null)
         {
             // Stale soft-dirty is dropped, what is mapped is protected: from here on each first write is seen.

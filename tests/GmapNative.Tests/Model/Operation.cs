@@ -1,0 +1,89 @@
+using System.Collections.Generic;
+using System.Linq;
+using CsCheck;
+using GmapNative.Space;
+
+namespace GmapNative.Tests.Model;
+
+internal enum Kind
+{
+    Slot,
+    DeleteSlot,
+    ReadFault,
+    WriteFault,
+    InlineRead,
+    InlineWrite,
+    InlineSpan,
+    Populate,
+    Unmap,
+    Translate,
+    HostRead,
+    HostWrite,
+    Mark,
+    MarkBitmap,
+    MarkBatch,
+    Get,
+    Harvest,
+    Clear,
+    Limit,
+}
+
+/// <summary>One call. The numbers are read against what is there when it runs, so that every part of a sequence is a sequence.</summary>
+internal readonly record struct Operation(Kind Kind, uint A, uint B, uint C, uint D)
+{
+    /// <summary>Kinds by how often they are wanted.</summary>
+    private static readonly (int, Kind)[] s_weights =
+    [
+        (6, Kind.Slot), (1, Kind.DeleteSlot), (8, Kind.ReadFault), (8, Kind.WriteFault), (3, Kind.InlineRead), (14, Kind.InlineWrite),
+        (4, Kind.InlineSpan), (2, Kind.Populate), (4, Kind.Unmap), (2, Kind.Translate), (1, Kind.HostRead), (2, Kind.HostWrite),
+        (2, Kind.Mark), (1, Kind.MarkBitmap), (1, Kind.MarkBatch), (3, Kind.Get), (12, Kind.Harvest), (4, Kind.Clear), (1, Kind.Limit),
+    ];
+
+    public static Gen<Operation> Gen { get; } = CsCheck.Gen.Select(
+        CsCheck.Gen.Frequency([.. s_weights.Select(w => (w.Item1, CsCheck.Gen.Const(w.Item2)))]),
+        CsCheck.Gen.UInt[0, 255],
+        CsCheck.Gen.UInt[0, 4095],
+        CsCheck.Gen.UInt[0, 4095],
+        CsCheck.Gen.UInt[0, 255],
+        (kind, a, b, c, d) => new Operation(kind, a, b, c, d));
+
+    public override string ToString() => $"new(Kind.{Kind}, {A}, {B}, {C}, {D})";
+}
+
+/// <summary>A space's options and what is done to it.</summary>
+internal sealed record Sequence(SplitPolicy Policy, bool Huge, bool Regions, Operation[] Operations)
+{
+    private const int LongestLength = 40;
+    private const int MostSlotsFirst = 4;
+
+    public static Gen<Sequence> Gen { get; } = CsCheck.Gen.Select(
+        CsCheck.Gen.Frequency(
+            (6, CsCheck.Gen.Const(SplitPolicy.Lazy)), (3, CsCheck.Gen.Const(SplitPolicy.Never)), (1, CsCheck.Gen.Const(SplitPolicy.Eager))),
+        CsCheck.Gen.Frequency((9, CsCheck.Gen.Const(true)), (1, CsCheck.Gen.Const(false))),
+        CsCheck.Gen.Bool,
+        Operation.Gen.Array[1, MostSlotsFirst],
+        Operation.Gen.Array[0, LongestLength],
+        (policy, huge, regions, first, then) => new Sequence(
+            policy, huge, regions, [.. first.Select((operation, i) => operation with { Kind = Kind.Slot, A = (uint)i }), .. then]));
+
+    public override string ToString() =>
+        $"new Sequence(SplitPolicy.{Policy}, {(Huge ? "true" : "false")}, {(Regions ? "true" : "false")}, [\n    "
+        + string.Join(",\n    ", Operations) + "])";
+
+    /// <summary>This sequence without operations that it does not need in order to fail.</summary>
+    public Sequence Shortest()
+    {
+        List<Operation> left = [.. Operations];
+        for (int size = left.Count / 2; size >= 1; size /= 2)
+        {
+            for (int at = 0; at + size <= left.Count;)
+            {
+                List<Operation> fewer = [.. left.Take(at), .. left.Skip(at + size)];
+                bool fails = SpaceDriver.Run(this with { Operations = [.. fewer] }, null) is not null;
+                left = fails ? fewer : left;
+                at += fails ? 0 : size;
+            }
+        }
+        return this with { Operations = [.. left] };
+    }
+}

@@ -1,0 +1,321 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using GmapNative.Space;
+
+namespace GmapNative.Tests.Model;
+
+/// <summary>What the reference model answers to an access.</summary>
+internal readonly record struct Answer(
+    int Status, FaultReason Reason = 0, FaultDone Done = 0, ulong Host = 0, ulong LeafSize = 0, Access Rights = 0)
+{
+    public static Answer Of(int status, in FaultOutcome outcome) => status == 0
+        ? new(status, 0, outcome.Done, outcome.HostAddress, outcome.LeafSize, outcome.Rights)
+        : new(status, outcome.Reason);
+}
+
+internal sealed record ReferenceSlot(uint Id, ulong Start, ulong Size, ulong Host, bool ReadOnly)
+{
+    /// <summary>Dirty pages (guest numbers) that are in no mapping; null where logging is off.</summary>
+    public HashSet<ulong>? Log { get; init; }
+
+    public ulong End => Start + Size;
+
+    public ulong FirstPage => Start >> 12;
+
+    public ulong Pages => Size >> 12;
+
+    public bool Covers(ulong start, ulong size) => start >= Start && start < End && End - start >= size;
+}
+
+/// <summary>
+/// A space as it is documented, slow and without tables: a dictionary of mapped 4 KB pages (true: written since it was last made
+/// clean), the segments that are leaves or have page tables, and the slots.
+/// </summary>
+internal sealed class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
+{
+    private readonly Dictionary<ulong, bool> _pages = [];
+    private readonly HashSet<ulong> _leaves = [];
+    private readonly HashSet<ulong> _tables = [];
+    private readonly HashSet<ulong> _regions = [];
+
+    public SortedList<uint, ReferenceSlot> Slots { get; } = [];
+
+    public ulong Limit { get; private set; } = limit | 0xFFF;
+
+    public long Splits { get; private set; }
+
+    public int Mapped => _pages.Count;
+
+    private bool HasRegions => Limit >> 31 != 0;
+
+    public ReferenceSlot? Find(ulong address) => Slots.Values.FirstOrDefault(s => address >= s.Start && address < s.End);
+
+    public Answer Fault(ulong address, bool write)
+    {
+        ReferenceSlot? slot = Find(address);
+        if (slot is null)
+        {
+            return NoSlot(address);
+        }
+        if (write && slot.ReadOnly)
+        {
+            return new(Status.Protection, FaultReason.ReadOnlySlot);
+        }
+        _regions.Add(address >> 31);
+        ulong segment = address >> 20, page = address >> 12;
+        bool tracked = slot.Log is not null;
+        bool splits = tracked && policy != SplitPolicy.Never;
+        bool beginsDirty = !slot.ReadOnly && (write || !tracked);
+        FaultDone done = 0;
+        if (!_leaves.Contains(segment) && !_tables.Contains(segment))
+        {
+            done |= MapSegment(slot, segment, beginsDirty && !splits);
+        }
+        if (_leaves.Contains(segment) && write && !_pages[page])
+        {
+            done |= splits ? Split(segment) : Grant(segment << 8, 256);
+        }
+        if (!_pages.TryGetValue(page, out bool dirty))
+        {
+            _pages[page] = beginsDirty;
+            done |= FaultDone.Mapped | (beginsDirty ? FaultDone.Granted : 0);
+        }
+        else if (write && !dirty)
+        {
+            done |= Grant(page, 1);
+        }
+        return Mapping(slot, address) with { Done = done };
+    }
+
+    /// <summary>What the mappings say, as the machine would find it from the top table down.</summary>
+    public Answer Translate(ulong address, bool write)
+    {
+        ReferenceSlot? slot = Find(address);
+        ulong segment = address >> 20;
+        if (address > Limit)
+        {
+            return NoSlot(address);
+        }
+        if (HasRegions && !_regions.Contains(address >> 31))
+        {
+            return Missing(address >> 31 << 31, TestSpace.TwoGigabytes, Status.RegionThirdTranslation);
+        }
+        if (!_leaves.Contains(segment) && !_tables.Contains(segment))
+        {
+            return Missing(segment << 20, TestSpace.Segment, Status.SegmentTranslation);
+        }
+        if (!_pages.TryGetValue(address >> 12, out bool dirty))
+        {
+            return Missing(address >> 12 << 12, TestSpace.Page, Status.PageTranslation);
+        }
+        return !write || dirty ? Mapping(slot!, address)
+            : new(Status.Protection, slot!.ReadOnly ? FaultReason.ReadOnlySlot : FaultReason.NeedsFault);
+    }
+
+    public void Create(ReferenceSlot slot, bool initiallyDirty)
+    {
+        Slots.Add(slot.Id, slot);
+        if (initiallyDirty)
+        {
+            slot.Log!.UnionWith(PagesOf(slot));
+        }
+    }
+
+    /// <summary>The last dirty pages.</summary>
+    public HashSet<ulong> Delete(ReferenceSlot slot)
+    {
+        UnmapSlot(slot, slot.Start, slot.End);
+        Slots.Remove(slot.Id);
+        _tables.RemoveWhere(segment => !AnySlot(segment << 20, TestSpace.Segment));
+        for (ulong region = slot.Start >> 31; region <= (slot.End - 1) >> 31; region++)
+        {
+            if (!AnySlot(region << 31, TestSpace.TwoGigabytes) && HasRegions)
+            {
+                _regions.Remove(region);
+            }
+        }
+        return slot.Log ?? [];
+    }
+
+    /// <summary>Logging and the right to write. The last dirty pages, where logging ends and they are asked for.</summary>
+    public HashSet<ulong> Change(ReferenceSlot old, bool readOnly, bool log, bool initiallyDirty, bool wantsFinal)
+    {
+        HashSet<ulong> final = [];
+        if (readOnly != old.ReadOnly)
+        {
+            UnmapSlot(old, old.Start, old.End);
+        }
+        if (old.Log is not null && !log && wantsFinal)
+        {
+            Take(old, old.FirstPage, old.Pages);
+            final = old.Log;
+        }
+        bool arms = old.Log is null && log;
+        ReferenceSlot slot = old with { ReadOnly = readOnly, Log = !log ? null : old.Log ?? [] };
+        Slots[old.Id] = slot;
+        if (arms)
+        {
+            Take(slot, slot.FirstPage, slot.Pages); // what was dirty before logging is history
+            slot.Log!.Clear();
+            slot.Log.UnionWith(initiallyDirty ? PagesOf(slot) : []);
+        }
+        return final;
+    }
+
+    public bool CanLimit(ulong limit) => Slots.Values.All(slot => slot.End - 1 <= (limit | 0xFFF));
+
+    public void SetLimit(ulong limit)
+    {
+        bool had = HasRegions;
+        Limit = limit | 0xFFF;
+        if (HasRegions && !had)
+        {
+            _regions.Clear();
+            _regions.Add(0); // the segment table that was the top
+        }
+    }
+
+    public void Unmap(ulong start, ulong end)
+    {
+        foreach (ReferenceSlot slot in Slots.Values)
+        {
+            UnmapSlot(slot, Math.Max(start, slot.Start), Math.Min(end, slot.End));
+        }
+    }
+
+    /// <summary>Dirty pages of a range (guest page numbers), nothing changed.</summary>
+    public HashSet<ulong> Get(ReferenceSlot slot, ulong first, ulong count) =>
+        [.. Pages(first, count).Where(page => slot.Log!.Contains(page) || _pages.GetValueOrDefault(page))];
+
+    public HashSet<ulong> Harvest(ReferenceSlot slot, ulong first, ulong count, bool rearm)
+    {
+        HashSet<ulong> found = Get(slot, first, count);
+        if (rearm)
+        {
+            Take(slot, first, count);
+        }
+        slot.Log!.ExceptWith(found);
+        return found;
+    }
+
+    public void Clear(ReferenceSlot slot, IEnumerable<ulong> pages)
+    {
+        foreach (ulong page in pages)
+        {
+            Take(slot, page, 1);
+            slot.Log!.Remove(page);
+        }
+    }
+
+    /// <summary>Every page from the first byte to the last, if all have slots.</summary>
+    public bool Mark(ulong address, ulong size)
+    {
+        ulong[] pages = size == 0 ? [] : [.. Pages(address >> 12, ((address + size - 1) >> 12) - (address >> 12) + 1)];
+        bool wraps = size != 0 && address + size - 1 < address;
+        bool all = !wraps && pages.All(page => Find(page << 12) is not null);
+        foreach (ulong page in all ? pages : [])
+        {
+            Find(page << 12)!.Log?.Add(page);
+        }
+        return all;
+    }
+
+    public Answer NoSlot(ulong address) => address <= Limit
+        ? new(Status.Addressing, FaultReason.NoSlot)
+        : new(address >> (HasRegions ? 42 : 31) != 0 ? Status.AsceType : Status.Addressing, FaultReason.BeyondLimit);
+
+    private Answer Mapping(ReferenceSlot slot, ulong address) => new(
+        Status.Ok,
+        Host: slot.Host + (address - slot.Start),
+        LeafSize: _leaves.Contains(address >> 20) ? TestSpace.Segment : TestSpace.Page,
+        Rights: _pages[address >> 12] ? Access.Read | Access.Write : Access.Read);
+
+    private Answer Missing(ulong start, ulong size, int code) =>
+        AnySlot(start, size) ? new(code, FaultReason.NotMapped) : new(Status.Addressing, FaultReason.NoSlot);
+
+    private bool AnySlot(ulong start, ulong size) => Slots.Values.Any(slot => slot.Start < start + size && slot.End > start);
+
+    private FaultDone MapSegment(ReferenceSlot slot, ulong segment, bool dirty)
+    {
+        bool fits = slot.Covers(segment << 20, TestSpace.Segment) && (slot.Start - slot.Host) % TestSpace.Segment == 0;
+        if (!huge || !fits)
+        {
+            _tables.Add(segment);
+            return FaultDone.None;
+        }
+        _leaves.Add(segment);
+        foreach (ulong page in Pages(segment << 8, 256))
+        {
+            _pages[page] = dirty;
+        }
+        return FaultDone.Mapped;
+    }
+
+    private FaultDone Split(ulong segment)
+    {
+        _leaves.Remove(segment);
+        _tables.Add(segment);
+        Splits++;
+        return FaultDone.Split;
+    }
+
+    private FaultDone Grant(ulong first, ulong count)
+    {
+        foreach (ulong page in Pages(first, count))
+        {
+            _pages[page] = true;
+        }
+        return FaultDone.Granted;
+    }
+
+    /// <summary>Moves dirt from mappings into the log and protects them. A leaf goes as a whole.</summary>
+    private void Take(ReferenceSlot slot, ulong first, ulong count)
+    {
+        foreach (ulong page in Pages(first, count).Where(page => _pages.GetValueOrDefault(page)))
+        {
+            bool leaf = _leaves.Contains(page >> 8);
+            foreach (ulong taken in leaf ? Pages(page & ~255UL, 256) : [page])
+            {
+                _pages[taken] = false;
+                slot.Log?.Add(taken);
+            }
+        }
+    }
+
+    private void UnmapSlot(ReferenceSlot slot, ulong start, ulong end)
+    {
+        for (ulong at = start; at < end; at = ((at >> 20) + 1) << 20)
+        {
+            ulong segment = at >> 20;
+            ulong stop = Math.Min(end, (segment + 1) << 20);
+            bool whole = stop - at == TestSpace.Segment || (_leaves.Contains(segment) && policy == SplitPolicy.Never);
+            if (_leaves.Contains(segment) && !whole)
+            {
+                Split(segment);
+            }
+            foreach (ulong page in whole ? Pages(segment << 8, 256) : Pages(at >> 12, (stop - at) >> 12))
+            {
+                if (_pages.Remove(page, out bool dirty) && dirty)
+                {
+                    slot.Log?.Add(page);
+                }
+            }
+            if (whole)
+            {
+                _leaves.Remove(segment);
+                _tables.Remove(segment);
+            }
+        }
+    }
+
+    private static IEnumerable<ulong> PagesOf(ReferenceSlot slot) => Pages(slot.FirstPage, slot.Pages);
+
+    private static IEnumerable<ulong> Pages(ulong first, ulong count)
+    {
+        for (ulong page = first; page < first + count; page++)
+        {
+            yield return page;
+        }
+    }
+}
