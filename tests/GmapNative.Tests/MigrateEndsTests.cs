@@ -68,6 +68,19 @@ public sealed class MigrateEndsTests
     }
 
     [Test]
+    public void An_image_that_does_not_fit_is_told()
+    {
+        string image = Path.Combine(_folder, "image");
+        using (FileStream file = File.Create(image))
+        {
+            file.SetLength(60 << 20);
+        }
+
+        MigrateResult result = MigrateProgram.Run("demo", "--guest", "threads", "--policy", "lazy", "--memory", "64M", "--image", image);
+        AssertFailed(result, "give --memory 77M or more");
+    }
+
+    [Test]
     public async Task The_guest_waits_for_a_second_destination_after_the_first_was_killed()
     {
         using MigrateProgram first = MigrateProgram.Start("--listen", Address);

@@ -43,7 +43,9 @@ int run_demo(const struct options *options) {
   }
   report_comparison(results, n);
   bool verified = report_all_verified(results, n);
-  printf("%s in %.1f s\n", verified ? "verified" : "NOT verified", (double)(now_ns() - begin) / 1e9);
+  bool skipped = n == 1 && results[0].status == RUN_SKIPPED;
+  const char *verdict = verified ? "verified" : skipped ? "nothing was run" : "NOT verified";
+  printf("%s in %.1f s\n", verdict, (double)(now_ns() - begin) / 1e9);
   if (options->json) report_json(results, n, options);
   return verified ? EXIT_SUCCESS : EXIT_FAILED;
 }
