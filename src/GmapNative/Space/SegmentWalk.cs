@@ -8,7 +8,7 @@ namespace GmapNative.Space;
 /// Walks the segments of a slot whose summary word says that something may be dirty, and takes it (rule 11). Enters sections of its
 /// own, one for each 2 GB. The caller holds the slot's harvest lock, or the configuration lock while the slot has no log yet.
 /// </summary>
-internal sealed class SegmentWalk(AddressSpace space, Slot slot)
+internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
 {
     /// <summary>
     /// Takes start..end-1 (page aligned, inside the slot); the bits are in <paramref name="log"/> first (null: dropped). A leaf

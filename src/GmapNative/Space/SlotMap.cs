@@ -24,7 +24,17 @@ internal sealed class SlotMap : ITokenSource
         return index >= 0 && address < _slots[index].End ? _slots[index] : null;
     }
 
-    public Slot? ById(uint id) => Array.Find(_slots, slot => slot.Id == id);
+    public Slot? ById(uint id)
+    {
+        foreach (Slot slot in _slots) // a lambda would allocate for each harvest and mark
+        {
+            if (slot.Id == id)
+            {
+                return slot;
+            }
+        }
+        return null;
+    }
 
     /// <inheritdoc/>
     public bool HasSlot(ulong address, ulong size)

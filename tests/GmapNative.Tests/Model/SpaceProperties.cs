@@ -10,7 +10,7 @@ namespace GmapNative.Tests.Model;
 [NonParallelizable]
 public sealed class SpaceProperties
 {
-    private const int Sequences = 5_000;
+    private const int Sequences = 4_000;
 
     [Test]
     public void Every_sequence_gives_what_the_model_gives()

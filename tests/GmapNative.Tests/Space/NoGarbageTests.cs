@@ -1,0 +1,90 @@
+using System;
+using GmapNative.Dirty;
+using GmapNative.Space;
+using GmapNative.Tests.Model;
+using NUnit.Framework;
+using static GmapNative.Tests.Model.TestSpace;
+
+namespace GmapNative.Tests.Space;
+
+/// <summary>
+/// The paths that run while a guest runs allocate nothing on the managed heap: no collection ever stops a vcpu for them.
+/// </summary>
+[TestFixture]
+[NonParallelizable]
+public sealed class NoGarbageTests
+{
+    private const int Rounds = 300;
+
+    private static readonly GuestMemory s_memory = new(8 << 20);
+
+    [TestCase("fault")]
+    [TestCase("translate")]
+    [TestCase("populate")]
+    [TestCase("host access")]
+    [TestCase("mark")]
+    [TestCase("get")]
+    [TestCase("clear")]
+    [TestCase("harvest")]
+    public void Nothing_is_allocated(string path)
+    {
+        using var test = new TestSpace(new SpaceOptions { Limit = TwoGigabytes - 1 });
+        test.Set(new SlotRequest { Id = 1, Size = 4 * Segment, HostAddress = s_memory.Start, LogDirty = true });
+        ulong[] bitmap = new ulong[16];
+        bitmap[0] = 0b1010_1110;
+        int round = 0;
+        for (; round < 40; round++)
+        {
+            Run(test, path, round, bitmap); // everything is compiled and first-touched
+        }
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (; round < 40 + Rounds; round++)
+        {
+            Run(test, path, round, bitmap);
+        }
+        long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+        Assert.That(allocated, Is.Zero);
+        Assert.That(test.Counters.WriteFaults, Is.GreaterThanOrEqualTo(Rounds), "something ran");
+    }
+
+    private static unsafe void Run(TestSpace test, string path, int round, ulong[] bitmap)
+    {
+        ulong address = (ulong)round * 3 % 1024 * Page;
+        int status = test.Fault(address, Access.Write, out _);
+        fixed (ulong* words = bitmap)
+        {
+            switch (path)
+            {
+                case "fault":
+                    status |= test.Fault(address + Page, Access.Read, out _);
+                    break;
+                case "translate":
+                    status |= test.Translate(address, Access.Read, out _);
+                    break;
+                case "populate":
+                    status |= RangeCalls.Populate(test.Space, address, Page, Access.Write, out _);
+                    break;
+                case "host access":
+                    status |= test.HostWrite(address, 1) | test.HostRead(address, out _);
+                    break;
+                case "mark":
+                    status |= test.Space.Host.MarkRange(address, 5) | test.Space.Host.MarkBitmap(1, 3, 64, words);
+                    test.Space.Host.MarkBatch(&address, 1);
+                    break;
+                case "get":
+                    status |= Harvester.Get(test.Space, 1, 0, 1024, words, out _);
+                    break;
+                case "clear":
+                    status |= Harvester.Clear(test.Space, 1, 0, 64, words);
+                    break;
+                default:
+                    status |= Harvester.Harvest(test.Space, 1, 0, 1024, HarvestFlags.None, words, 16, out _);
+                    break;
+            }
+        }
+        if (status != 0)
+        {
+            throw new InvalidOperationException($"{path}: {status}");
+        }
+    }
+}
