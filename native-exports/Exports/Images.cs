@@ -35,7 +35,8 @@ internal static unsafe class Images
                 return Status.Invalid;
             }
             status = ImageExport.Export(
-                space, realBase, (given.flags & ClearSoftware) != 0, bases, (byte*)given.buffer, given.capacity, out Asce written, out ulong size);
+                space, realBase, (given.flags & ClearSoftware) != 0, bases, (byte*)given.buffer, given.capacity,
+                out Asce written, out ulong size);
             if (status is Status.Ok or Status.NoBuffer)
             {
                 *given.size = size;

@@ -2,38 +2,42 @@
  *
  * gmap.h - GmapNative: guest memory for virtual machine monitors, emulators, fuzzers and record/replay tools.
  *
- * The engine lays out real z/Architecture translation tables in pinned memory, keeps guest memory mapped by 1 MB segments,
- * splits a segment only when a page in it is really written, and tells exactly which 4 KB pages changed.
+ * The engine lays out real z/Architecture translation tables in pinned memory, keeps guest memory mapped by 1 MB
+ * segments, splits a segment only when a page in it is really written, and tells exactly which 4 KB pages changed.
  *
- * This header is the manual. It is C99, clean as C11 and C++17, and stands alone. The fast path (translate an access and mark
- * its page dirty without a call) is in gmap_inline.h.
+ * This header is the manual. It is C99, clean as C11 and C++17, and stands alone. The fast path (translate an access
+ * and mark its page dirty without a call) is in gmap_inline.h.
  *
  * CONVENTIONS
  *   Status     gmap_status: 0 is done; negative is -errno (Linux's numbers, GMAP_E*); positive is a guest
- *              program-interruption code (GMAP_PIC_*), returned only by functions marked [PIC]. Counts come back through
- *              pointers, never as the result. An error changes nothing unless the function says otherwise.
+ *              program-interruption code (GMAP_PIC_*), returned only by functions marked [PIC]. Counts come back
+ *              through pointers, never as the result. An error changes nothing unless the function says otherwise.
  *   Handles    uint64_t. A null, stale, foreign or wrong-kind handle is GMAP_EBADF, never a crash.
- *   Structs    Input structs begin with struct_size (the caller's sizeof) and flags. Shorter than the library's: the rest
- *              counts as zero; under 8 bytes: GMAP_EINVAL. Longer with a non-zero tail: GMAP_E2BIG. Unknown flag or non-zero
- *              reserved field: GMAP_EINVAL. Output structs: set struct_size; the library fills the smaller of both and zeroes
- *              what it does not know.
- *   Addresses  Guest addresses and sizes are bytes. A page is 4 KB, a segment 1 MB. Bit i of a bitmap is page i of the slot
- *              (or of the range, where said so), in 64-bit words, least significant bit first; buffers are whole words.
+ *   Structs    Input structs begin with struct_size (the caller's sizeof) and flags. Shorter than the library's: the
+ *              rest counts as zero; under 8 bytes: GMAP_EINVAL. Longer with a non-zero tail: GMAP_E2BIG. Unknown flag
+ *              or non-zero reserved field: GMAP_EINVAL. Output structs: set struct_size; the library fills the
+ *              smaller of both and zeroes what it does not know.
+ *   Addresses  Guest addresses and sizes are bytes. A page is 4 KB, a segment 1 MB. Bit i of a bitmap is page i of
+ *              the slot (or of the range, where said so), in 64-bit words, least significant bit first; buffers are
+ *              whole words.
  *   Pointers   A pointer argument is required unless its text says "may be NULL"; NULL is GMAP_EINVAL.
  *
  * PROCESS CONTRACT
- *   Start      The first call starts a small managed runtime (about 2 ms; one more thread, named ".NET Finalizer"). It installs
- *              handlers for SIGSEGV, SIGFPE and SIGRTMIN and ignores SIGPIPE. Call gmap_runtime_init() first and install yours
- *              after it; a SIGSEGV handler of yours must chain to the previous one for faults that are not its own.
+ *   Start      The first call starts a small managed runtime (about 2 ms; one more thread, named ".NET Finalizer").
+ *              It installs handlers for SIGSEGV, SIGFPE and SIGRTMIN and ignores SIGPIPE. Call gmap_runtime_init()
+ *              first and install yours after it; a SIGSEGV handler of yours must chain to the previous one for faults
+ *              that are not its own.
  *   dlclose    is harmless and does nothing (the library is linked -z nodelete).
  *   fork       The tables do not follow (MADV_DONTFORK). In a forked child call nothing of this library before exec.
- *   Threads    One thread, one view (gmap_vcpu_open). Every function may be called from any thread, at the same time as any
- *              other, unless its text says otherwise. A thread's first call costs about 3 us more.
- *   Waiting    Functions marked [WAITS] wait until every thread inside gmap_enter/gmap_leave has left or entered anew. Called by
- *              a thread whose own view is inside they return GMAP_EDEADLK before anything is changed.
- *   System     gmap_engine_create, slot logs and table growth: mmap, mprotect, madvise, mlock, munmap. [WAITS]: membarrier,
- *   calls      sched_yield, nanosleep. Backings: userfaultfd, ioctl, openat, close. Anywhere: futex, and the runtime's own
- *              (mmap, madvise, rt_sigaction, sigaltstack, gettid, tgkill at start-up and thread attach).
+ *   Threads    One thread, one view (gmap_vcpu_open). Every function may be called from any thread, at the same time
+ *              as any other, unless its text says otherwise. A thread's first call costs about 3 us more.
+ *   Waiting    Functions marked [WAITS] wait until every thread inside gmap_enter/gmap_leave has left or entered
+ *              anew. Called by a thread that is inside with a view of its own, of whichever space, they return
+ *              GMAP_EDEADLK before anything is changed.
+ *   Calls      System calls, for a seccomp filter. gmap_engine_create, slot logs and table growth: mmap, mprotect,
+ *              madvise, mlock, munmap. [WAITS]: membarrier, sched_yield, nanosleep. Backings: userfaultfd, ioctl,
+ *              open or openat, close. Anywhere: futex, and the runtime's own (mmap, madvise, rt_sigaction,
+ *              sigaltstack, gettid, tgkill at start-up and when a thread calls first).
  *   Output     Nothing is printed. No environment variable of the engine's exists.
  *   Two .NET   A process that already runs .NET can load the library from .NET 10 on; the runtimes share SIGRTMIN.
  */
@@ -53,7 +57,8 @@ extern "C" {
 #define GMAP_API __attribute__((visibility("default")))
 #endif
 
-/* The version of this header: major << 16 | minor. A library with the same major and an equal or higher minor serves it. */
+/* The version of this header: major << 16 | minor. A library with the same major and an equal or higher minor serves
+ * it. */
 #define GMAP_ABI_VERSION 0x00010000u
 
 typedef int32_t gmap_status;
@@ -89,7 +94,7 @@ typedef int32_t gmap_status;
 #define GMAP_PAGE_SIZE 4096u
 #define GMAP_SEGMENT_SIZE 0x100000u
 
-/* ---- Library -------------------------------------------------------------------------------------------------------- */
+/* ---- Library --------------------------------------------------------------------------------------------------- */
 
 /* The library's ABI version, major << 16 | minor. Compare the major with GMAP_ABI_VERSION's. */
 GMAP_API uint32_t gmap_abi_version(void);
@@ -112,10 +117,10 @@ GMAP_API uint64_t gmap_features(void);
 /* Starts the runtime now, so that its signal handlers go in before yours. Idempotent; returns 0. */
 GMAP_API gmap_status gmap_runtime_init(void);
 
-/* ---- Engine: the pinned arena that all spaces of a host share --------------------------------------------------------- */
+/* ---- Engine: the pinned arena that all spaces of a host share -------------------------------------------------- */
 
-/* Refuse to create the engine, or to grow its arena, when the memory cannot be locked. Without it pinning is best effort and
- * bytes_locked of the statistics tells how far it went. */
+/* Refuse to create the engine, or to grow its arena, when the memory cannot be locked. Without it pinning is best
+ * effort and bytes_locked of the statistics tells how far it went. */
 #define GMAP_ENGINE_REQUIRE_MLOCK 0x1u
 /* Commit the arena in steps of 2 MiB, so that its transparent huge pages are there from the start. */
 #define GMAP_ENGINE_HUGE_ARENA 0x2u
@@ -132,7 +137,7 @@ typedef struct gmap_engine_config {
   uint64_t grace_timeout_ns; /* how long a [WAITS] call waits for readers before GMAP_ETIMEDOUT; 0: for ever */
   /* Told what went wrong and the way out. On the thread of the call, no lock held; may be NULL. */
   void (*log)(void *user, int32_t level, const char *message);
-  /* A [WAITS] call has waited 1 ms for this vcpu to leave: make its thread leave or enter anew (a signal, an exit request).
+  /* A [WAITS] call has waited 1 ms for this vcpu to leave: make its thread leave or enter anew (by a signal, say).
    * Called again each 10 ms; no lock held; it may call nothing of this library. May be NULL. */
   void (*kick)(void *user, uint64_t vcpu);
   void *user;                /* handed to both callbacks */
@@ -141,7 +146,8 @@ typedef struct gmap_engine_config {
 } gmap_engine_config;
 
 /* Creates an engine. config may be NULL (all defaults).
- * GMAP_ENOMEM: no address space or no memory. GMAP_EPERM: REQUIRE_MLOCK and the memory cannot be locked (RLIMIT_MEMLOCK). */
+ * GMAP_ENOMEM: no address space or no memory. GMAP_EPERM: REQUIRE_MLOCK and the memory cannot be locked
+ * (RLIMIT_MEMLOCK). */
 GMAP_API gmap_status gmap_engine_create(const gmap_engine_config *config, uint64_t *engine);
 
 /* Destroys an engine and returns its memory, the views of its vcpus included. GMAP_EBUSY while spaces live. */
@@ -167,7 +173,7 @@ typedef struct gmap_engine_stats {
 /* Fills stats. The figures are read one by one, while other threads go on. */
 GMAP_API gmap_status gmap_engine_get_stats(uint64_t engine, gmap_engine_stats *stats);
 
-/* ---- Space: one guest address space ------------------------------------------------------------------------------------ */
+/* ---- Space: one guest address space ---------------------------------------------------------------------------- */
 
 #define GMAP_TABLE_2K 0u       /* page tables of 256 entries */
 #define GMAP_TABLE_4K_PGSTE 1u /* and 256 PGSTEs: later, GMAP_EOPNOTSUPP */
@@ -189,8 +195,8 @@ GMAP_API gmap_status gmap_engine_get_stats(uint64_t engine, gmap_engine_stats *s
 typedef struct gmap_space_config {
   uint32_t struct_size;
   uint32_t flags;        /* 0 */
-  uint64_t limit;        /* highest valid guest address; under 2 GiB: a segment table on top; under 4 TiB: a region-third
-                            table; above: GMAP_EOPNOTSUPP (later). Rounded up to the end of its page. */
+  uint64_t limit;        /* highest valid guest address; under 2 GiB: a segment table on top; under 4 TiB: a
+                            region-third table; above: GMAP_EOPNOTSUPP (later). Rounded up to the end of its page. */
   uint32_t table_format; /* GMAP_TABLE_* */
   uint32_t split_policy; /* GMAP_SPLIT_* */
   uint32_t huge;         /* GMAP_HUGE_* */
@@ -205,8 +211,9 @@ GMAP_API gmap_status gmap_space_create(uint64_t engine, const gmap_space_config 
 /* [WAITS] Destroys a space, its slots and backings. GMAP_EBUSY while vcpus are open. */
 GMAP_API gmap_status gmap_space_destroy(uint64_t space);
 
-/* [WAITS] Changes the highest valid guest address. Growing past 2 GiB adds a region-third table above the old top, shrinking
- * below removes it; walkers go on. GMAP_EBUSY: a slot lies beyond. GMAP_EOPNOTSUPP: 4 TiB or more. GMAP_ENOMEM. */
+/* [WAITS] Changes the highest valid guest address. Growing past 2 GiB adds a region-third table above the old top,
+ * shrinking below removes it; walkers go on. GMAP_EBUSY: a slot lies beyond. GMAP_EOPNOTSUPP: 4 TiB or more.
+ * GMAP_ENOMEM. */
 GMAP_API gmap_status gmap_space_set_limit(uint64_t space, uint64_t limit);
 
 /* The address-space-control element: table origin (a host address), designation type, length, and P, S, X = 1. */
@@ -247,7 +254,7 @@ GMAP_API gmap_status gmap_space_get_stats(uint64_t space, gmap_space_stats *stat
 typedef struct gmap_image_frame_map { /* where the frames of a slot are in the image's real storage */
   uint32_t slot;
   uint32_t reserved;
-  uint64_t real_addr; /* of the slot's first page; page aligned, 1 MB aligned relative to the slot where leaves are to stay */
+  uint64_t real_addr; /* of the slot's first page; page aligned; leaves must keep their 1 MB alignment */
 } gmap_image_frame_map;
 
 #define GMAP_IMAGE_CLEAR_SOFTWARE 0x1u /* clear software bits, hole tokens become plain invalid entries */
@@ -262,11 +269,11 @@ typedef struct gmap_image_sink {
   uint64_t frame_count;
 } gmap_image_sink;
 
-/* Writes all tables as a z/Architecture machine would have them in real storage from real_base (a multiple of 16 KB) on: big-endian,
- * origins relocated, top table first. Runs while vcpus run: each entry is read once. asce receives the image's ASCE.
- * GMAP_ENOBUFS: the buffer is too small (*size says what it takes; nothing written). GMAP_EINVAL: misaligned or wrapped,
- * or a frame map entry that moves a 1 MB leaf off its alignment. GMAP_ENOENT: frames are mapped whose slot is not in the map.
- * GMAP_ENOMEM: no memory to make it in, or tables of 2 GiB and more. */
+/* Writes all tables as a z/Architecture machine would have them in real storage from real_base (a multiple of 16 KB)
+ * on: big-endian, origins relocated, top table first. Runs while vcpus run: each entry is read once. asce receives
+ * the image's ASCE. GMAP_ENOBUFS: the buffer is too small (*size says what it takes; nothing written). GMAP_EINVAL:
+ * misaligned or wrapped, or a frame map entry that moves a 1 MB leaf off its alignment. GMAP_ENOENT: frames are
+ * mapped whose slot is not in the map. GMAP_ENOMEM: no memory to make it in, or tables of 2 GiB and more. */
 GMAP_API gmap_status gmap_image_export(uint64_t space, uint64_t real_base, const gmap_image_sink *sink, uint64_t *asce);
 
 #define GMAP_SLOT_READONLY 0x1u        /* guest writes are GMAP_PIC_PROTECTION */
@@ -280,42 +287,46 @@ typedef struct gmap_slot {
   uint32_t reserved;
   uint64_t guest_addr;    /* page aligned */
   uint64_t size;          /* page aligned; 0 deletes the slot */
-  uint64_t host_addr;     /* page aligned; not dereferenced except by gmap_read and gmap_write; must stay mapped while the slot
-                             lives and vcpus use it */
-  uint64_t *final_bitmap; /* delete, move, resize, logging off: receives the last dirty bits of the old slot; may be NULL */
+  uint64_t host_addr;     /* page aligned; not dereferenced except by gmap_read and gmap_write; must stay mapped
+                             while the slot lives and vcpus use it */
+  uint64_t *final_bitmap; /* delete, move, resize, logging off: receives the old slot's last dirty bits; may be NULL */
   uint64_t final_words;   /* capacity of final_bitmap in 64-bit words */
 } gmap_slot;
 
-/* [WAITS] Creates, changes or deletes a slot. While a slot is moved or resized, accesses to it find no slot. 1 MB leaves are
- * used where guest and host address agree modulo 1 MB and the leaf lies inside the slot. Turning logging on arms: no write goes unseen after the return. Turning it off, moving or resizing
- * hands out the last dirty bits. Two slots may show the same host memory; each is tracked on its own.
- * GMAP_EEXIST: overlaps another slot. GMAP_EINVAL: misaligned, wrapped, beyond the limit. GMAP_ENOENT: deleting what is not there.
- * GMAP_ENOBUFS: final_bitmap too short. GMAP_EBUSY: move or resize of a slot with a backing (deleting it ends the backing).
- * GMAP_ENOMEM. GMAP_ETIMEDOUT: the change is made, but readers did not leave in time: their last writes may be missing from final_bitmap. */
+/* [WAITS] Creates, changes or deletes a slot. While a slot is moved or resized, accesses to it find no slot. 1 MB
+ * leaves are used where guest and host address agree modulo 1 MB and the leaf lies inside the slot. Turning logging
+ * on arms: no write goes unseen after the return. Turning it off, moving or resizing hands out the last dirty bits.
+ * Two slots may show the same host memory; each is tracked on its own. GMAP_EEXIST: overlaps another slot.
+ * GMAP_EINVAL: misaligned, wrapped, beyond the limit. GMAP_ENOENT: deleting what is not there. GMAP_ENOBUFS:
+ * final_bitmap too short. GMAP_EBUSY: move or resize of a slot with a backing (deleting it ends the backing).
+ * GMAP_ENOMEM. GMAP_ETIMEDOUT: the change is made, but readers did not leave in time: their last writes may be
+ * missing from final_bitmap. */
 GMAP_API gmap_status gmap_slot_set(uint64_t space, const gmap_slot *slot);
 
-/* ---- Threads ------------------------------------------------------------------------------------------------------------ */
+/* ---- Threads --------------------------------------------------------------------------------------------------- */
 
 struct gmap_view; /* gmap_inline.h */
 
 typedef struct gmap_vcpu_config {
   uint32_t struct_size;
   uint32_t flags;          /* 0 */
-  uint32_t inline_version; /* GMAP_INLINE_VERSION of the gmap_inline.h compiled into the host; 0 if it is not used. A version the
-                              library does not speak gets a view on which every inline call says "ask the library" */
+  uint32_t inline_version; /* GMAP_INLINE_VERSION of the gmap_inline.h compiled into the host; 0 if it is not used. A
+                              version the library does not speak gets a view on which every inline call says "ask the
+                              library" */
   uint32_t reserved;
 } gmap_vcpu_config;
 
-/* Opens a vcpu for the calling thread, which is the one that will walk (a vcpu that moves to another thread is known there from
- * its next gmap_fault on). view may be NULL for a host that only calls functions: then gmap_fault leaves no section open.
- * GMAP_ENOMEM. GMAP_EINVAL. */
-GMAP_API gmap_status gmap_vcpu_open(uint64_t space, const gmap_vcpu_config *config, uint64_t *vcpu, struct gmap_view **view);
+/* Opens a vcpu for the calling thread, which is the one that will walk (a vcpu that moves to another thread is known
+ * there from its next gmap_fault on). view may be NULL for a host that only calls functions: then gmap_fault leaves
+ * no section open. GMAP_ENOMEM. GMAP_EINVAL. */
+GMAP_API gmap_status gmap_vcpu_open(uint64_t space, const gmap_vcpu_config *config, uint64_t *vcpu,
+                                    struct gmap_view **view);
 
-/* Closes a vcpu; counts as gmap_leave. May be called by another thread when the owner has ended. The view stays mapped, and
- * answers "ask the library", until the engine is destroyed (128 bytes each). */
+/* Closes a vcpu; counts as gmap_leave. May be called by another thread when the owner has ended. The view stays
+ * mapped, and answers "ask the library", until the engine is destroyed (128 bytes each). */
 GMAP_API gmap_status gmap_vcpu_close(uint64_t vcpu);
 
-/* ---- Faults and host access --------------------------------------------------------------------------------------------- */
+/* ---- Faults and host access ------------------------------------------------------------------------------------ */
 
 #define GMAP_ACCESS_READ 0x1u
 #define GMAP_ACCESS_WRITE 0x2u
@@ -343,12 +354,12 @@ typedef struct gmap_fault_result {
   uint32_t reserved;
 } gmap_fault_result;
 
-/* [PIC] Resolves an access: maps the largest leaf allowed, or splits, or makes the page dirty. Ends the caller's section on entry and
- * leaves the caller inside a new one on return, whatever the result (except on GMAP_EBADF and GMAP_EINVAL, and for a vcpu opened
- * without a view): the host address may be used until gmap_leave, the next gmap_enter or the next gmap_fault. To be called by
- * the vcpu's thread. access is GMAP_ACCESS_READ, _WRITE or both. result may be NULL.
- * GMAP_PIC_ADDRESSING: no slot, or above the limit; GMAP_PIC_ASCE_TYPE: beyond the reach of the top table (2 GiB or 4 TiB).
- * GMAP_PIC_PROTECTION: a write to a read-only slot. result->reason tells more.
+/* [PIC] Resolves an access: maps the largest leaf allowed, or splits, or makes the page dirty. Ends the caller's
+ * section on entry and leaves the caller inside a new one on return, whatever the result (except on GMAP_EBADF and
+ * GMAP_EINVAL, and for a vcpu opened without a view): the host address may be used until gmap_leave, the next
+ * gmap_enter or the next gmap_fault. To be called by the vcpu's thread. access is GMAP_ACCESS_READ, _WRITE or both.
+ * result may be NULL. GMAP_PIC_ADDRESSING: no slot, or above the limit; GMAP_PIC_ASCE_TYPE: beyond the reach of the
+ * top table (2 GiB or 4 TiB). GMAP_PIC_PROTECTION: a write to a read-only slot. result->reason tells more.
  * GMAP_ENOMEM: the arena is exhausted; nothing changed, the same call succeeds after memory came back. */
 GMAP_API gmap_status gmap_fault(uint64_t vcpu, uint64_t guest_addr, uint32_t access, gmap_fault_result *result);
 
@@ -361,75 +372,85 @@ typedef struct gmap_fault_request { /* fixed layout */
   uint32_t reason;     /* out: GMAP_REASON_* */
 } gmap_fault_request;
 
-/* [PIC] gmap_fault for n requests, `stride` bytes apart (sizeof(gmap_fault_request) or more), in one section. Stops at the first
- * that fails and returns its status; *done receives the number of requests that were resolved before it. */
-GMAP_API gmap_status gmap_fault_many(uint64_t vcpu, gmap_fault_request *requests, size_t n, size_t stride, size_t *done);
+/* [PIC] gmap_fault for n requests, `stride` bytes apart (sizeof(gmap_fault_request) or more), in one section. Stops
+ * at the first that fails and returns its status; *done receives the number of requests that were resolved before it.
+ */
+GMAP_API gmap_status gmap_fault_many(uint64_t vcpu, gmap_fault_request *requests, size_t n, size_t stride,
+                                     size_t *done);
 
-/* [PIC] What the tables say, without side effect. GMAP_PIC_ADDRESSING with a reason where no slot is; GMAP_PIC_SEGMENT_TRANSLATION or
- * GMAP_PIC_PAGE_TRANSLATION (or _REGION_THIRD) where nothing is mapped yet; GMAP_PIC_PROTECTION where a write would fault.
- * The answer may be out of date when it arrives, unless the caller's view is inside. result may be NULL. */
+/* [PIC] What the tables say, without side effect. GMAP_PIC_ADDRESSING with a reason where no slot is;
+ * GMAP_PIC_SEGMENT_TRANSLATION or GMAP_PIC_PAGE_TRANSLATION (or _REGION_THIRD) where nothing is mapped yet;
+ * GMAP_PIC_PROTECTION where a write would fault. The answer may be out of date when it arrives, unless the caller's
+ * view is inside. result may be NULL. */
 GMAP_API gmap_status gmap_translate(uint64_t space, uint64_t guest_addr, uint32_t access, gmap_fault_result *result);
 
-/* [PIC] Copies from and to guest memory through the slots; nothing is mapped or split. gmap_write marks the pages dirty (marked and
- * copied in one section). All or nothing: if a byte of the range has no slot or may not be written, nothing is copied and
- * the code is returned. size 0 does nothing. */
+/* [PIC] Copies from and to guest memory through the slots; nothing is mapped or split. gmap_write marks the pages
+ * dirty (marked and copied in one section). All or nothing: if a byte of the range has no slot or may not be written,
+ * nothing is copied and the code is returned. size 0 does nothing. */
 GMAP_API gmap_status gmap_read(uint64_t space, uint64_t guest_addr, void *data, size_t size);
 GMAP_API gmap_status gmap_write(uint64_t space, uint64_t guest_addr, const void *data, size_t size);
 
-/* Marks for external writers (devices, DMA, plugins, a vhost log). Call after the write is visible in memory. They set bits in
- * the slot's log, touch no table, never wait, allocate nothing. Where logging is off they do nothing.
- * gmap_mark_dirty: every page that the range touches; GMAP_EFAULT if a page of it has no slot (nothing is marked); size 0 does
+/* Marks for external writers (devices, DMA, plugins, a vhost log). Call after the write is visible in memory. They
+ * set bits in the slot's log, touch no table, never wait, allocate nothing. Where logging is off they do nothing.
+ * gmap_mark_dirty: every page that the range touches; GMAP_EFAULT if a page of it has no slot (nothing is marked);
+ * size 0 does
  *   nothing; GMAP_EINVAL: wrapped.
- * gmap_mark_dirty_bitmap: OR-in; bit i is page first_page + i. GMAP_ENOENT: no such slot; GMAP_EINVAL: outside the slot.
- * gmap_mark_dirty_batch: n byte addresses; those without a slot (MMIO) are passed over. */
+ * gmap_mark_dirty_bitmap: OR-in; bit i is page first_page + i. GMAP_ENOENT: no such slot; GMAP_EINVAL: outside the
+ * slot. gmap_mark_dirty_batch: n byte addresses; those without a slot (MMIO) are passed over. */
 GMAP_API gmap_status gmap_mark_dirty(uint64_t space, uint64_t guest_addr, uint64_t size);
 GMAP_API gmap_status gmap_mark_dirty_bitmap(uint64_t space, uint32_t slot, uint64_t first_page, uint64_t n,
                                             const uint64_t *bitmap);
 GMAP_API gmap_status gmap_mark_dirty_batch(uint64_t space, const uint64_t *guest_addrs, size_t n);
 
-/* [WAITS] The host's pages of the range are going away: unmaps it. Dirty state survives (it goes to the log). Page aligned. A leaf that is
- * only partly in the range is split (under GMAP_SPLIT_NEVER it is unmapped as a whole). When it returns, no thread uses a
- * mapping of the range any more. flags: 0. next (may be NULL) receives the end of the range, or where to go on after an error:
- * GMAP_ENOMEM (a split), GMAP_ETIMEDOUT (unmapped, but readers did not leave). GMAP_EINVAL: misaligned, wrapped, beyond the limit. */
+/* [WAITS] The host's pages of the range are going away: unmaps it. Dirty state survives (it goes to the log). Page
+ * aligned. A leaf that is only partly in the range is split (under GMAP_SPLIT_NEVER it is unmapped as a whole). When
+ * it returns, no thread uses a mapping of the range any more. flags: 0. next (may be NULL) receives the end of the
+ * range, or where to go on after an error: GMAP_ENOMEM (a split), GMAP_ETIMEDOUT (unmapped, but readers did not
+ * leave). GMAP_EINVAL: misaligned, wrapped, beyond the limit. */
 GMAP_API gmap_status gmap_unmap(uint64_t space, uint64_t guest_addr, uint64_t size, uint32_t flags, uint64_t *next);
 
-/* [PIC] Maps a range before it is used: leaves and pages as a fault for `access` would. With GMAP_ACCESS_WRITE the pages of a logging
- * slot become dirty; to map without that, ask for GMAP_ACCESS_READ. Page aligned. Holes end it with GMAP_PIC_ADDRESSING.
- * flags: 0. next (may be NULL) receives where to go on. GMAP_ENOMEM: what was mapped before stays. */
+/* [PIC] Maps a range before it is used: leaves and pages as a fault for `access` would. With GMAP_ACCESS_WRITE the
+ * pages of a logging slot become dirty; to map without that, ask for GMAP_ACCESS_READ. Page aligned. Holes end it
+ * with GMAP_PIC_ADDRESSING. flags: 0. next (may be NULL) receives where to go on. GMAP_ENOMEM: what was mapped before
+ * stays. */
 GMAP_API gmap_status gmap_populate(uint64_t space, uint64_t guest_addr, uint64_t size, uint32_t access, uint32_t flags,
                                    uint64_t *next);
 
-/* ---- Dirty pages ---------------------------------------------------------------------------------------------------------- */
+/* ---- Dirty pages ----------------------------------------------------------------------------------------------- */
 
-/* All three: GMAP_ENOENT: no such slot, or it does not log. GMAP_EINVAL: the range is not inside the slot, or an unknown flag.
- * bit i of the bitmap is page first_page + i of the slot; bits past n in the last word are zero (or kept, with OR). */
+/* All three: GMAP_ENOENT: no such slot, or it does not log. GMAP_EINVAL: the range is not inside the slot, or an
+ * unknown flag. bit i of the bitmap is page first_page + i of the slot; bits past n in the last word are zero (or
+ * kept, with OR). */
 
 /* KVM's GET_DIRTY_LOG under manual protect: the dirty bits, nothing re-armed or consumed. flags: 0. bitmap has
  * (n + 63) / 64 words and may be NULL to count only; dirty_pages may be NULL. */
 GMAP_API gmap_status gmap_dirty_get(uint64_t space, uint32_t slot, uint64_t first_page, uint64_t n, uint32_t flags,
                                     uint64_t *bitmap, uint64_t *dirty_pages);
 
-/* [WAITS] KVM's CLEAR_DIRTY_LOG: marks clean and re-arms exactly the pages whose bits are set. KVM's rules: first_page is a multiple
- * of 64, n too unless the range ends with the slot; otherwise GMAP_EINVAL. flags: 0. Copy the pages after it returned.
- * GMAP_ETIMEDOUT: done, but readers did not leave: a store of theirs may come after a copy made now; clear again first. */
+/* [WAITS] KVM's CLEAR_DIRTY_LOG: marks clean and re-arms exactly the pages whose bits are set. KVM's rules:
+ * first_page is a multiple of 64, n too unless the range ends with the slot; otherwise GMAP_EINVAL. flags: 0. Copy
+ * the pages after it returned. GMAP_ETIMEDOUT: done, but readers did not leave: a store of theirs may come after a
+ * copy made now; clear again first. */
 GMAP_API gmap_status gmap_dirty_clear(uint64_t space, uint32_t slot, uint64_t first_page, uint64_t n, uint32_t flags,
                                       const uint64_t *bitmap);
 
 #define GMAP_HARVEST_OR 0x1u       /* OR into the caller's bitmap instead of overwriting it */
-#define GMAP_HARVEST_NO_REARM 0x2u /* last round, guest stopped: entries stay writable and marked; if the guest goes on after
-                                      all, these pages are reported again */
+#define GMAP_HARVEST_NO_REARM 0x2u /* last round, guest stopped: entries stay writable and marked; if the guest goes on
+                                      after all, these pages are reported again */
 
-/* [WAITS] Get and clear in one atomic step per page: a bit is set if and only if the page was written (or marked) since it was last
- * harvested. Copy the pages after it returned: the copies then hold every store that was reported. words is the capacity of
- * bitmap; GMAP_ENOBUFS if it is less than (n + 63) / 64, nothing consumed. dirty_pages may be NULL.
- * GMAP_ETIMEDOUT: readers did not leave; nothing is delivered, nothing lost: the pages come with the next harvest. */
+/* [WAITS] Get and clear in one atomic step per page: a bit is set if and only if the page was written (or marked)
+ * since it was last harvested. Copy the pages after it returned: the copies then hold every store that was reported.
+ * words is the capacity of bitmap; GMAP_ENOBUFS if it is less than (n + 63) / 64, nothing consumed. dirty_pages may
+ * be NULL. GMAP_ETIMEDOUT: readers did not leave; nothing is delivered, nothing lost: the pages come with the next
+ * harvest. */
 GMAP_API gmap_status gmap_dirty_harvest(uint64_t space, uint32_t slot, uint64_t first_page, uint64_t n, uint32_t flags,
                                         uint64_t *bitmap, size_t words, uint64_t *dirty_pages);
 
-/* ---- Backings: slots whose truth is the kernel ------------------------------------------------------------------------------ */
+/* ---- Backings: slots whose truth is the kernel ----------------------------------------------------------------- */
 
-#define GMAP_BACKING_USERFAULTFD_ASYNC 1u /* asynchronous write-protect and PAGEMAP_SCAN: plain stores and system calls of code
-                                             that knows nothing of this library are tracked, without root */
+/* Asynchronous write-protect and PAGEMAP_SCAN: plain stores and system calls of code that knows nothing of this library
+ * are tracked, without root. */
+#define GMAP_BACKING_USERFAULTFD_ASYNC 1u
 
 typedef struct gmap_backing_config {
   uint32_t struct_size;
@@ -438,20 +459,22 @@ typedef struct gmap_backing_config {
   uint32_t reserved;
 } gmap_backing_config;
 
-/* [WAITS] Makes the kernel the truth for a slot. Its entries stay 1 MB leaves and are never armed; harvest asks the kernel. The
- * slot's host memory must be mapped, anonymous or shared memory of this process, whole pages of the host, registered with no other
- * userfaultfd. Not seen, by the kernel's design: writes through pins taken earlier (io_uring fixed buffers, O_DIRECT reads in
- * flight, vhost, VFIO) and other processes through a shared mapping: mark those with gmap_mark_dirty at completion.
- * GMAP_EOPNOTSUPP: the kernel has none of it (the log callback says what is missing and the way out). GMAP_EBUSY: the slot has a
- * backing already, or the memory is registered elsewhere. GMAP_EFAULT: the memory is not mapped or of a kind that cannot be
- * tracked. GMAP_ENOENT: no such slot. GMAP_EPERM: refused (log callback). GMAP_ETIMEDOUT: attached, *backing is set, but readers
- * still use old mappings. */
-GMAP_API gmap_status gmap_backing_attach(uint64_t space, uint32_t slot, const gmap_backing_config *config, uint64_t *backing);
+/* [WAITS] Makes the kernel the truth for a slot. Its entries stay 1 MB leaves and are never armed; harvest asks the
+ * kernel. The slot's host memory must be mapped, anonymous or shared memory of this process, whole pages of the host,
+ * registered with no other userfaultfd. Not seen, by the kernel's design: writes through pins taken earlier (io_uring
+ * fixed buffers, O_DIRECT reads in flight, vhost, VFIO) and other processes through a shared mapping: mark those with
+ * gmap_mark_dirty at completion. GMAP_EOPNOTSUPP: the kernel has none of it (the log callback says what is missing
+ * and the way out). GMAP_EBUSY: the slot has a backing already, or the memory is registered elsewhere. GMAP_EFAULT:
+ * the memory is not mapped or of a kind that cannot be tracked. GMAP_ENOENT: no such slot. GMAP_EPERM: refused (log
+ * callback). GMAP_ETIMEDOUT: attached, *backing is set, but readers still use old mappings. */
+GMAP_API gmap_status gmap_backing_attach(uint64_t space, uint32_t slot, const gmap_backing_config *config,
+                                         uint64_t *backing);
 
 /* The userfaultfd; it stays the library's. */
 GMAP_API gmap_status gmap_backing_fd(uint64_t backing, int32_t *fd);
 
-/* [WAITS] Collects the last dirty pages into the slot's log, unregisters the memory and returns the slot to the tables. */
+/* [WAITS] Collects the last dirty pages into the slot's log, unregisters the memory and returns the slot to the
+ * tables. */
 GMAP_API gmap_status gmap_backing_detach(uint64_t backing);
 
 #ifdef __cplusplus

@@ -2,15 +2,16 @@
  *
  * gmap_inline.h - the fast path of GmapNative: translate a guest access, and make a clean page dirty, without a call.
  *
- * The layout of the tables and of gmap_view is part of the ABI and versioned by GMAP_INLINE_VERSION (handed to gmap_vcpu_open). A
- * library that does not speak this version gives a view on which everything here answers GMAP_INLINE_ASK.
+ * The layout of the tables and of gmap_view is part of the ABI and versioned by GMAP_INLINE_VERSION (handed to
+ * gmap_vcpu_open). A library that does not speak this version gives a view on which everything here answers
+ * GMAP_INLINE_ASK.
  *
  *     gmap_enter(view);
  *     if (gmap_store_resolve(view, guest_addr, 8, &host, NULL) == 0) memcpy(host, &value, 8);
  *     gmap_leave(view);
  *
- * A host pointer may be used until gmap_leave, the next gmap_enter or the next gmap_fault of that view. Do not stay inside for long:
- * harvests wait for you. Do not block inside.
+ * A host pointer may be used until gmap_leave, the next gmap_enter or the next gmap_fault of that view. Do not stay
+ * inside for long: harvests wait for you. Do not block inside.
  *
  * C99 with GCC's or Clang's __atomic builtins; other compilers define the GMAP_ATOMIC_* macros first.
  */
@@ -119,7 +120,8 @@ static inline uint64_t *gmap_segment_(const gmap_view *view, uint64_t guest_addr
   return table + ((guest_addr >> 20) & 0x7FFu);
 }
 
-/* Sets the summary bit of a page whose entry grants, unless it is set (PROTOCOL.md, rule 1). Segment tables are 16 KB aligned. */
+/* Sets the summary bit of a page whose entry grants, unless it is set (PROTOCOL.md, rule 1). Segment tables are 16 KB
+ * aligned. */
 static inline void gmap_summary_(uint64_t *segment, uint64_t guest_addr) {
   uintptr_t table = (uintptr_t)segment & ~(uintptr_t)(GMAP_SUMMARY_OFFSET - 1);
   uint32_t *word = (uint32_t *)(table + GMAP_SUMMARY_OFFSET) + ((guest_addr >> 20) & 0x7FFu);
@@ -203,8 +205,8 @@ static inline gmap_status gmap_load_ptr(gmap_view *view, uint64_t guest_addr, ui
   return (guest_addr ^ last) >> 12 ? gmap_next_pages_(view, guest_addr, last, GMAP_ACCESS_READ, at) : 0;
 }
 
-/* Translates `size` bytes (1 or more) for writing and makes their pages dirty. 0, GMAP_INLINE_ASK or GMAP_INLINE_TORN. Inside a section
- * only; ask only for bytes that will be written. */
+/* Translates `size` bytes (1 or more) for writing and makes their pages dirty. 0, GMAP_INLINE_ASK or
+ * GMAP_INLINE_TORN. Inside a section only; ask only for bytes that will be written. */
 static inline gmap_status gmap_store_ptr(gmap_view *view, uint64_t guest_addr, uint64_t size, void **host) {
   uintptr_t at;
   uint64_t last = guest_addr + size - 1;
@@ -214,11 +216,12 @@ static inline gmap_status gmap_store_ptr(gmap_view *view, uint64_t guest_addr, u
   return (guest_addr ^ last) >> 12 ? gmap_next_pages_(view, guest_addr, last, GMAP_ACCESS_WRITE, at) : 0;
 }
 
-/* The two above with the library asked where needed: the whole access path of a translating host. Returns 0, GMAP_INLINE_TORN
- * (the host splits the access at the page boundary), or what gmap_fault returns; guest conditions are above
- * GMAP_INLINE_TORN. result may be NULL. May end the section and begin a new one: pointers from before are void. */
-static inline gmap_status gmap_resolve_(gmap_view *view, uint64_t guest_addr, uint64_t size, uint32_t access, void **host,
-                                        gmap_fault_result *result) {
+/* The two above with the library asked where needed: the whole access path of a translating host. Returns 0,
+ * GMAP_INLINE_TORN (the host splits the access at the page boundary), or what gmap_fault returns; guest conditions
+ * are above GMAP_INLINE_TORN. result may be NULL. May end the section and begin a new one: pointers from before are
+ * void. */
+static inline gmap_status gmap_resolve_(gmap_view *view, uint64_t guest_addr, uint64_t size, uint32_t access,
+                                        void **host, gmap_fault_result *result) {
   gmap_fault_result local;
   if (!result) {
     local.struct_size = (uint32_t)sizeof local;
@@ -248,9 +251,9 @@ static inline gmap_status gmap_store_resolve(gmap_view *view, uint64_t guest_add
   return gmap_resolve_(view, guest_addr, size, GMAP_ACCESS_WRITE, host, result);
 }
 
-/* ---- A translation cache, for hosts without one of their own ------------------------------------------------------------- *
- * Direct-mapped, one per view, memory of the host's: zeroed, a power of two entries. A hit costs one compare and one add; entries
- * of an older generation miss by themselves, nothing is ever flushed. */
+/* ---- A translation cache, for hosts without one of their own --------------------------------------------------- */
+/* Direct-mapped, one per view, memory of the host's: zeroed, a power of two entries. A hit costs one compare and one
+ * add; entries of an older generation miss by themselves, nothing is ever flushed. */
 typedef struct gmap_cache_entry {
   uint64_t load_page;  /* guest address >> 12 */
   uint64_t store_page; /* the same if stores may go through untold, else not */
@@ -258,8 +261,8 @@ typedef struct gmap_cache_entry {
   uint64_t addend; /* host address - guest address */
 } gmap_cache_entry;
 
-static inline void gmap_cache_fill_(const gmap_view *view, gmap_cache_entry *entry, uint64_t guest_addr, uint32_t access,
-                                    void *host) {
+static inline void gmap_cache_fill_(const gmap_view *view, gmap_cache_entry *entry, uint64_t guest_addr,
+                                    uint32_t access, void *host) {
   uint64_t page = guest_addr >> 12, addend = (uint64_t)(uintptr_t)host - guest_addr;
   if (entry->generation != view->generation || entry->load_page != page) entry->store_page = ~(uint64_t)0;
   entry->load_page = page;
@@ -273,8 +276,9 @@ static inline gmap_status gmap_cache_load(gmap_view *view, gmap_cache_entry *cac
                                           uint64_t size, void **host) {
   uint64_t page = guest_addr >> 12;
   gmap_cache_entry *entry = cache + (page & mask);
+  uint64_t differs = (entry->load_page ^ page) | (entry->generation ^ view->generation);
   gmap_status status;
-  if (((entry->load_page ^ page) | (entry->generation ^ view->generation) | ((guest_addr + size - 1) >> 12 ^ page)) == 0) {
+  if ((differs | ((guest_addr + size - 1) >> 12 ^ page)) == 0) {
     *host = (void *)(uintptr_t)(guest_addr + entry->addend);
     return 0;
   }
@@ -288,8 +292,9 @@ static inline gmap_status gmap_cache_store(gmap_view *view, gmap_cache_entry *ca
                                            uint64_t size, void **host) {
   uint64_t page = guest_addr >> 12;
   gmap_cache_entry *entry = cache + (page & mask);
+  uint64_t differs = (entry->store_page ^ page) | (entry->generation ^ view->generation);
   gmap_status status;
-  if (((entry->store_page ^ page) | (entry->generation ^ view->generation) | ((guest_addr + size - 1) >> 12 ^ page)) == 0) {
+  if ((differs | ((guest_addr + size - 1) >> 12 ^ page)) == 0) {
     *host = (void *)(uintptr_t)(guest_addr + entry->addend);
     return 0;
   }

@@ -10,6 +10,8 @@ internal static unsafe class Userfaultfd
 {
     private const ulong Needed = Kernel.FeatureWriteProtect | Kernel.FeatureAsync | Kernel.FeatureUnpopulated;
 
+    private const string WayOut = "leave the backing out and use the inline header or gmap_mark_dirty.";
+
     private static int s_available; // 0 unknown, 1 yes, 2 no
 
     /// <summary>Whether this kernel, and this process's permissions, have all of it.</summary>
@@ -31,7 +33,9 @@ internal static unsafe class Userfaultfd
         }
     }
 
-    /// <summary>Two descriptors: the userfaultfd and the process's pagemap. Says through the log what is missing, and the way out.</summary>
+    /// <summary>
+    /// Two descriptors: the userfaultfd and the process's pagemap. Says through the log what is missing, and the way out.
+    /// </summary>
     public static int TryOpen(Engine? engine, out int fault, out int pagemap)
     {
         pagemap = -1;
@@ -40,8 +44,8 @@ internal static unsafe class Userfaultfd
         {
             bool refused = Kernel.LastError == Kernel.NotPermitted;
             engine?.Log(LogLevel.Error, refused
-                ? "userfaultfd is refused (a seccomp filter?): allow the system call, or leave the backing out and use the inline header or gmap_mark_dirty."
-                : "This kernel has no userfaultfd: leave the backing out and use the inline header or gmap_mark_dirty.");
+                ? "userfaultfd is refused (a seccomp filter?): allow the system call, or " + WayOut
+                : "This kernel has no userfaultfd: " + WayOut);
             return refused ? Status.NotPermitted : Status.NotSupported;
         }
         int status = TryNegotiate(fault, engine);
@@ -62,7 +66,7 @@ internal static unsafe class Userfaultfd
         {
             return Status.Ok;
         }
-        engine?.Log(LogLevel.Error, "This kernel's userfaultfd has no asynchronous write-protect (Linux 6.7 has): leave the backing out and use the inline header or gmap_mark_dirty.");
+        engine?.Log(LogLevel.Error, "This kernel's userfaultfd has no asynchronous write-protect (Linux 6.7 has): " + WayOut);
         return Status.NotSupported;
     }
 
@@ -71,17 +75,24 @@ internal static unsafe class Userfaultfd
         pagemap = Kernel.Open("/proc/self/pagemap", Kernel.CloseOnExec, 0);
         if (pagemap < 0)
         {
-            engine?.Log(LogLevel.Error, "/proc/self/pagemap cannot be opened: mount /proc, and call prctl(PR_SET_DUMPABLE, 1) after dropping privileges.");
+            engine?.Log(
+                LogLevel.Error,
+                "/proc/self/pagemap cannot be opened: mount /proc, and call prctl(PR_SET_DUMPABLE, 1) after dropping privileges.");
             return Status.NotPermitted;
         }
-        var scan = new Kernel.Scan { Size = (ulong)sizeof(Kernel.Scan), Mask = Kernel.CategoryWritten, Return = Kernel.CategoryWritten };
+        var scan = new Kernel.Scan
+        {
+            Size = (ulong)sizeof(Kernel.Scan),
+            Mask = Kernel.CategoryWritten,
+            Return = Kernel.CategoryWritten,
+        };
         if (Kernel.Control(pagemap, Kernel.IoctlPagemapScan, &scan) >= 0)
         {
             return Status.Ok;
         }
         _ = Kernel.Close(pagemap);
         pagemap = -1;
-        engine?.Log(LogLevel.Error, "This kernel has no PAGEMAP_SCAN (Linux 6.7 has): leave the backing out and use the inline header or gmap_mark_dirty.");
+        engine?.Log(LogLevel.Error, "This kernel has no PAGEMAP_SCAN (Linux 6.7 has): " + WayOut);
         return Status.NotSupported;
     }
 }

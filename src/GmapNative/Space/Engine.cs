@@ -74,7 +74,8 @@ internal sealed unsafe class Engine : IDisposable
         if (status != Status.Ok)
         {
             options.Log?.Invoke(LogLevel.Error, status == Status.NotPermitted
-                ? "The arena cannot be locked in memory: raise RLIMIT_MEMLOCK (ulimit -l), give CAP_IPC_LOCK, or create the engine without GMAP_ENGINE_REQUIRE_MLOCK."
+                ? "The arena cannot be locked in memory: raise RLIMIT_MEMLOCK (ulimit -l), give CAP_IPC_LOCK, or create the engine "
+                    + "without GMAP_ENGINE_REQUIRE_MLOCK."
                 : "There is no address space or memory for the arena: lower arena_bytes.");
             return status;
         }
@@ -102,7 +103,10 @@ internal sealed unsafe class Engine : IDisposable
     {
         if (Arena.LockRefused && Interlocked.Exchange(ref _lockReported, 1) == 0)
         {
-            Log(LogLevel.Warning, "Not all table memory could be locked: raise RLIMIT_MEMLOCK (ulimit -l) or give CAP_IPC_LOCK. The engine goes on unpinned; locked_bytes tells how much is.");
+            Log(
+                LogLevel.Warning,
+                "Not all table memory could be locked: raise RLIMIT_MEMLOCK (ulimit -l) or give CAP_IPC_LOCK. The engine goes on "
+                + "with what is locked; locked_bytes tells how much that is.");
         }
     }
 
