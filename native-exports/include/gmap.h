@@ -287,11 +287,13 @@ typedef struct gmap_slot {
 } gmap_slot;
 
 /* [WAITS] Creates, changes or deletes a slot. While a slot is moved or resized, accesses to it find no slot. 1 MB leaves are
- * used where guest and host address agree modulo 1 MB and the leaf lies inside the slot. Turning logging on arms: no write goes unseen after the return. Turning it off, moving or resizing
- * hands out the last dirty bits. Two slots may show the same host memory; each is tracked on its own.
- * GMAP_EEXIST: overlaps another slot. GMAP_EINVAL: misaligned, wrapped, beyond the limit. GMAP_ENOENT: deleting what is not there.
- * GMAP_ENOBUFS: final_bitmap too short. GMAP_EBUSY: move or resize of a slot with a backing (deleting it ends the backing).
- * GMAP_ENOMEM. GMAP_ETIMEDOUT: the change is made, but readers did not leave in time: their last writes may be missing from final_bitmap. */
+ * used where guest and host address agree modulo 1 MB and the leaf lies inside the slot. Turning logging on arms: no write goes
+ * unseen after the return. Turning it off, moving or resizing hands out the last dirty bits. Two slots may show the same host
+ * memory; each is tracked on its own.
+ * GMAP_EEXIST: overlaps another slot. GMAP_EINVAL: misaligned, wrapped, beyond the limit. GMAP_ENOENT: deleting what is not
+ * there. GMAP_ENOBUFS: final_bitmap too short. GMAP_EBUSY: move or resize of a slot with a backing (deleting it ends the
+ * backing). GMAP_ENOMEM. GMAP_ETIMEDOUT: the change is made, but readers did not leave in time: their last writes may be missing
+ * from final_bitmap. */
 GMAP_API gmap_status gmap_slot_set(uint64_t space, const gmap_slot *slot);
 
 /* ---- Threads ------------------------------------------------------------------------------------------------------------ */
