@@ -133,6 +133,7 @@ static void parts_and_looks(void) {
 
 static void refusals(void) {
   gmap_backing_config config = {.struct_size = sizeof config, .kind = GMAP_BACKING_USERFAULTFD_ASYNC};
+  unsigned char *nothing = guest_memory(256 * MIB);
   uint64_t other;
   int32_t fd = -1;
   CHECK_STATUS(gmap_backing_attach(f.space, SLOT, &config, &other), GMAP_EBUSY);
@@ -140,8 +141,11 @@ static void refusals(void) {
   REQUIRE_OK(set_slot(f.space, 9, GMAP_SLOT_LOG_DIRTY, 512 * MIB, SIZE, f.memory)); /* the same memory again */
   CHECK_STATUS(gmap_backing_attach(f.space, 9, &config, &other), GMAP_EBUSY);
   CHECK_OK(set_slot(f.space, 9, 0, 0, 0, NULL));
-  REQUIRE_OK(set_slot(f.space, 9, GMAP_SLOT_LOG_DIRTY, 512 * MIB, MIB, (void *)(uintptr_t)(16 * MIB * 4096)));
-  CHECK_STATUS(gmap_backing_attach(f.space, 9, &config, &other), GMAP_EFAULT); /* nothing is mapped there */
+  munmap(nothing + 64 * PAGE, PAGE); /* one page of the slot is not mapped, then none, nor what lies around */
+  REQUIRE_OK(set_slot(f.space, 9, GMAP_SLOT_LOG_DIRTY, 512 * MIB, MIB, nothing));
+  CHECK_STATUS(gmap_backing_attach(f.space, 9, &config, &other), GMAP_EFAULT);
+  munmap(nothing, 256 * MIB);
+  CHECK_STATUS(gmap_backing_attach(f.space, 9, &config, &other), GMAP_EFAULT);
   CHECK_OK(set_slot(f.space, 9, 0, 0, 0, NULL));
   CHECK_OK(gmap_backing_fd(backing, &fd));
   CHECK(fd >= 0 && fcntl(fd, F_GETFD) >= 0);

@@ -213,6 +213,26 @@ static int with_limit(uint64_t limit, unsigned char *memory) {
   return refused == 0;
 }
 
+/* Tables and logs share one budget: what tables gave back is there for a log, and the other way round. */
+static void tables_and_logs_share(unsigned char *memory) {
+  world w = {.engine = engine_of(MIB), .memory = memory};
+  const uint64_t at = 16 * REGION, large = 8192 * MIB; /* a log of 256 KiB, and its epoch */
+  unsigned slots = 0, round, j;
+  CHECK_OK(make_space(&w, 0, 0));
+  CHECK_OK(make_vcpu(&w, 0, 0));
+  for (round = 0; round < 3; round++) {
+    for (slots = 0; slots < 16 && make_slot(&w, slots, 0) == 0; slots++)
+      for (j = 0; j < SEGMENTS && gmap_fault(w.vcpus[0], address(slots, j), GMAP_ACCESS_WRITE, NULL) == 0;) j++;
+    CHECK_STATUS(set_slot(w.space, 100, GMAP_SLOT_LOG_DIRTY, at, large, memory), GMAP_ENOMEM);
+    while (slots > 0) CHECK_OK(set_slot(w.space, --slots, 0, 0, 0, NULL)); /* tables come back */
+    CHECK_OK(set_slot(w.space, 100, GMAP_SLOT_LOG_DIRTY, at, large, memory));
+    CHECK_OK(set_slot(w.space, 100, 0, 0, 0, NULL)); /* the log comes back */
+  }
+  CHECK_OK(gmap_vcpu_close(w.vcpus[0]));
+  CHECK_OK(gmap_space_destroy(w.space));
+  CHECK_OK(gmap_engine_destroy(w.engine));
+}
+
 int main(void) {
   unsigned char *memory = guest_memory(SLOT_SIZE);
   uint64_t limit;
@@ -221,6 +241,7 @@ int main(void) {
     if (with_limit(limit, memory)) break;
   CHECK(limits > 4);         /* the smallest arenas were too small */
   CHECK(limit < 16 * MIB);   /* and there is one that is large enough */
+  tables_and_logs_share(memory);
   printf("memory: %u arena sizes were too small, %llu KiB is enough\n", limits, (unsigned long long)limit / 1024);
   return check_done("memory");
 }

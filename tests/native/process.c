@@ -187,6 +187,13 @@ static uint64_t status_kib(const char *name) {
   return value;
 }
 
+/* AddressSanitizer answers mlock itself, and locks nothing. */
+#if defined(__SANITIZE_ADDRESS__)
+#define MLOCK_IS_REAL 0
+#else
+#define MLOCK_IS_REAL 1
+#endif
+
 static void destroy_returns_the_memory(void) {
   uint64_t size, locked, i;
   gmap_engine_stats stats;
@@ -200,7 +207,7 @@ static void destroy_returns_the_memory(void) {
     REQUIRE_OK(gmap_space_create(engine, &config, &space));
     stats = engine_stats(engine);
     CHECK_EQUAL(stats.spaces, 1);
-    CHECK_EQUAL(status_kib("VmLck:") - locked, stats.locked_bytes / 1024);
+    if (MLOCK_IS_REAL) CHECK_EQUAL(status_kib("VmLck:") - locked, stats.locked_bytes / 1024);
     CHECK_STATUS(gmap_engine_destroy(engine), GMAP_EBUSY);
     CHECK_OK(gmap_space_destroy(space));
     CHECK_OK(gmap_engine_destroy(engine));

@@ -51,12 +51,14 @@ internal sealed unsafe class AsyncBacking : ISlotBacking
             Length = slot.Size,
             Mode = Kernel.RegisterWriteProtect,
         };
-        if (Kernel.Control(fault, Kernel.IoctlRegister, &registration) == 0)
+        // The kernel registers what it finds and passes over holes; what is mapped into them later would not be tracked.
+        bool mapped = Kernel.IsMapped(slot.HostAddress, slot.Size);
+        if (mapped && Kernel.Control(fault, Kernel.IoctlRegister, &registration) == 0)
         {
             backing = created;
             return Status.Ok;
         }
-        bool busy = Kernel.LastError == Kernel.Busy;
+        bool busy = mapped && Kernel.LastError == Kernel.Busy;
         created.Close();
         space.Engine.Log(LogLevel.Error, busy
             ? "The slot's memory is registered with another userfaultfd: detach that one first."

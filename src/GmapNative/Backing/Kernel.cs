@@ -90,6 +90,9 @@ internal static unsafe partial class Kernel
     [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int Open(string path, int flags, int mode);
 
+    [LibraryImport("libc", EntryPoint = "msync", SetLastError = true)]
+    private static partial int Synchronize(void* address, nuint bytes, int flags);
+
     [LibraryImport("libc", EntryPoint = "close")]
     public static partial int Close(int descriptor);
 
@@ -97,6 +100,13 @@ internal static unsafe partial class Kernel
     {
         int number = RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 282 : 323;
         return (int)SystemCall(number, flags);
+    }
+
+    /// <summary>Whether all of a range is mapped: an asynchronous msync does nothing but look.</summary>
+    public static bool IsMapped(ulong start, ulong bytes)
+    {
+        const int asynchronous = 1;
+        return Synchronize((void*)start, (nuint)bytes, asynchronous) == 0;
     }
 
     public static int LastError => Marshal.GetLastPInvokeError();

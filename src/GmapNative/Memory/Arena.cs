@@ -21,6 +21,7 @@ internal sealed class Arena : IDisposable
     private nuint _committed;       // of the region
     private nuint _locked;
     private nuint _used;            // handed out, at the front of the region
+    private nuint _idle;            // of these: blocks in which no table is, not charged
     private nuint _charged;         // logs
     private nuint _chargedLocked;
 
@@ -81,7 +82,7 @@ internal sealed class Arena : IDisposable
         _gate.Enter();
         try
         {
-            if (_used + _charged + BlockBytes > Limit || (_used + BlockBytes > _committed && !TryGrow(BlockBytes)))
+            if (!Fits(BlockBytes) || (_used + BlockBytes > _committed && !TryGrow(BlockBytes)))
             {
                 return 0;
             }
@@ -93,6 +94,24 @@ internal sealed class Arena : IDisposable
         {
             _gate.Exit();
         }
+    }
+
+    /// <summary>A block has no table any more: the budget is there for others, the block itself stays the caller's.</summary>
+    public void RetireBlock()
+    {
+        _gate.Enter();
+        _idle += BlockBytes;
+        _gate.Exit();
+    }
+
+    /// <summary>Charges a retired block again; false when others have taken the budget.</summary>
+    public bool TryReuseBlock()
+    {
+        _gate.Enter();
+        bool fits = Fits(BlockBytes);
+        _idle -= fits ? BlockBytes : 0;
+        _gate.Exit();
+        return fits;
     }
 
     /// <summary>A zeroed region of its own, charged to the budget; null when that is exhausted.</summary>
@@ -137,11 +156,13 @@ internal sealed class Arena : IDisposable
 
     public void Dispose() => _region.Dispose();
 
+    /// <summary>Committed blocks that nobody uses cannot be given back, but they do not count against the budget either.</summary>
+    private bool Fits(nuint bytes) => bytes <= Limit && _used - _idle + _charged <= Limit - bytes;
+
     private bool TryCharge(nuint bytes)
     {
         _gate.Enter();
-        // Committed blocks that nobody uses cannot be given back, but they do not count against the budget either.
-        bool fits = bytes <= Limit && _used + _charged <= Limit - bytes;
+        bool fits = Fits(bytes);
         if (fits)
         {
             _charged += bytes;

@@ -123,6 +123,7 @@ internal sealed unsafe class TablePool : IDisposable
             _blocks[block].Next = _emptyBlocks;
             _emptyBlocks = block;
             _emptyCount++;
+            _arena.RetireBlock();
         }
         _gate.Exit();
     }
@@ -140,6 +141,10 @@ internal sealed unsafe class TablePool : IDisposable
         int block = _emptyBlocks;
         if (block != None)
         {
+            if (!_arena.TryReuseBlock())
+            {
+                return None;
+            }
             _emptyBlocks = _blocks[block].Next;
             _emptyCount--;
         }

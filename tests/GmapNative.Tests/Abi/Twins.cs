@@ -34,12 +34,11 @@ internal static class Twins
         [typeof(nuint)] = "size_t",
     };
 
-    /// <summary>Fields that the engine calls otherwise: what is reserved for hosts is not for the library.</summary>
+    /// <summary>Fields that the engine calls otherwise.</summary>
     private static readonly Dictionary<string, string> OtherNames = new()
     {
         ["gmap_view.ask_addr"] = "AskAddress",
         ["gmap_view.inline_version"] = "Version",
-        ["gmap_view.reserved0"] = "Call",
     };
 
     /// <summary>Every exported method, by its entry point.</summary>
