@@ -159,10 +159,10 @@ public sealed class WaitingTests
         {
             Assert.That(RangeCalls.Unmap(test.Space, 0, Segment, out ulong next), Is.EqualTo(Status.TimedOut));
             Assert.That(next, Is.EqualTo(Segment), "it is unmapped all the same");
-            Assert.That((test.Space.Limbo.Bytes, test.Engine.Pool.Live(TableKind.Page)), Is.EqualTo((2048UL, 1L)));
+            Assert.That((test.Engine.LimboBytes, test.Engine.Pool.Live(TableKind.Page)), Is.EqualTo((2048UL, 1L)));
         });
         Assert.That(RangeCalls.Unmap(test.Space, 0, Segment, out _), Is.Zero);
-        Assert.That((test.Space.Limbo.Bytes, test.Engine.Pool.Live(TableKind.Page)), Is.EqualTo((0UL, 0L)));
+        Assert.That((test.Engine.LimboBytes, test.Engine.Pool.Live(TableKind.Page)), Is.EqualTo((0UL, 0L)));
         Assert.That(test.Harvest(1), Is.EqualTo(new[] { 0 }));
     }
 
@@ -220,8 +220,8 @@ public sealed class WaitingTests
         test.Write(0);
         unsafe
         {
-            var view = new View(
-                test.Engine.Control.TryAllocate(), test.Space.Words, 77, ViewWords.InlineVersion + 1, test.Engine.ClosedSpace);
+            nint words = test.Engine.Control.TryAllocate();
+            var view = new View(words, test.Space.Words, ViewWords.InlineVersion + 1, test.Engine.ClosedSpace);
             Assert.That(new InlineWriter(view).Load(0, out _), Is.EqualTo(InlineWriter.Ask));
         }
     }
