@@ -20,7 +20,6 @@ internal sealed class Limbo(AddressSpace space)
     /// <summary>Tables of a kind that wait.</summary>
     public int Count(TableKind kind) => _tables.FindAll(retired => retired.Kind == kind).Count;
 
-
     public void Add(nint table, TableKind kind)
     {
         _tables.Add(new Retired(table, kind));

@@ -44,7 +44,7 @@ internal sealed unsafe class TestSpace : IDisposable
     {
         nint words = Engine.Control.TryAllocate();
         Assert.That(words, Is.Not.Zero);
-        var view = new View(words, Space.Words, ViewWords.InlineVersion, Engine.ClosedSpace) { Vcpu = (ulong)_views.Count + 1 };
+        var view = new View(words, Space.Words, ViewWords.InlineVersion, Engine.ClosedSpace) { Vcpu = (ulong)words };
         lock (_views)
         {
             _views.Add(view);
