@@ -89,7 +89,9 @@ internal sealed class PageEntryTests
         }
     }
 
-    /// <summary>Parent bit, child bit: all that a page inherits (rule 16). Special, common-segment and TT have no place in a page.</summary>
+    /// <summary>
+    /// Parent bit, child bit: all that a page inherits (rule 16). Special, common-segment and TT have no place in a page.
+    /// </summary>
     private static readonly (ulong Segment, ulong Page)[] Inherited =
     [
         (0x200, 0x200), (0x100, 0x100), (0x4000, 0x20), (0x2000, 0x10), (0x1000, 0x08), (0x0800, 0x04), (0x80, 0x40),

@@ -35,7 +35,9 @@ internal static class Words
         }
     }
 
-    /// <summary>Each single-bit pattern of the <paramref name="wide"/> field with each combination of the <paramref name="low"/> bits.</summary>
+    /// <summary>
+    /// Each single-bit pattern of the <paramref name="wide"/> field with each combination of the <paramref name="low"/> bits.
+    /// </summary>
     public static IEnumerable<ulong> Cross(ulong wide, ulong low)
     {
         foreach (ulong high in PatternsOf(wide))

@@ -95,7 +95,12 @@ public sealed unsafe class ImageExportTests
 
     private void Judge(Random random, bool clear)
     {
-        var bases = new Dictionary<uint, ulong> { [1] = RealFrames, [2] = RealFrames + (100 * Mega) + 0x3000, [3] = RealFrames + (200 * Mega) };
+        var bases = new Dictionary<uint, ulong>
+        {
+            [1] = RealFrames,
+            [2] = RealFrames + (100 * Mega) + 0x3000,
+            [3] = RealFrames + (200 * Mega),
+        };
         Assert.That(Export(bases, clear, out byte[] image, out Asce asce), Is.Zero);
         var walker = new ArchitectedWalker(image, RealBase, ulong.MaxValue, edat1: true, edat2: false);
         for (int i = 0; i < 4000; i++)
@@ -106,7 +111,8 @@ public sealed unsafe class ImageExportTests
             int code = walker.Walk(asce.Value, address, write, out ulong real);
             // A hole is a plain translation exception to a machine: its code is the program's token.
             bool missing = outcome.Reason is FaultReason.NoSlot or FaultReason.BeyondLimit or FaultReason.NotMapped;
-            Assert.That(missing ? code is 0x10 or 0x11 or 0x38 or 0x3B : code == expected, $"{address:x} {write}: {code:x} for {expected:x}");
+            bool agrees = missing ? code is 0x10 or 0x11 or 0x38 or 0x3B : code == expected;
+            Assert.That(agrees, $"{address:x} {write}: {code:x} for {expected:x}");
             if (code == 0)
             {
                 Slot slot = _space.Map.Find(address)!;
@@ -136,8 +142,15 @@ public sealed unsafe class ImageExportTests
 
     private void Set(uint id, ulong guest, ulong size, ulong host, bool log, bool readOnly = false)
     {
-        var request = new SlotRequest { Id = id, GuestAddress = guest, Size = size, HostAddress = host, LogDirty = log, ReadOnly = readOnly };
-        Assert.That(_space.Changes.Set(request), Is.Zero);
+        Assert.That(_space.Changes.Set(new SlotRequest
+        {
+            Id = id,
+            GuestAddress = guest,
+            Size = size,
+            HostAddress = host,
+            LogDirty = log,
+            ReadOnly = readOnly,
+        }), Is.Zero);
     }
 
     private void Touch(ulong address, bool write)
