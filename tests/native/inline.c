@@ -2,7 +2,16 @@
  *
  * inline.c - what gmap_inline.h promises: versions, closed views, the translation cache, accesses that cross
  * pages. */
+#include <stddef.h>
+
+static void (*at_step)(unsigned step); /* the header's test hook, while a test wants it */
+#define GMAP_INLINE_YIELD(n) (at_step ? at_step(n) : (void)0)
+
 #include "fixture.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
 
 #define SIZE (4 * MIB)
 #define PAGES PAGES_OF(SIZE)
@@ -126,6 +135,80 @@ static void cache_functions(void) {
   fixture_close(&f);
 }
 
+/* ---- Between two steps ---- */
+
+static fixture *raced;
+static pthread_t harvester;
+
+static void *harvest_beside(void *argument) {
+  (void)argument;
+  CHECK_EQUAL(harvest(raced, bitmap), 1);
+  return NULL;
+}
+
+/* The page was walked and may be stored to; now another thread takes the right away, and waits for this section. */
+static void right_is_taken(unsigned step) {
+  if (step != 4) return;
+  at_step = NULL;
+  REQUIRE(pthread_create(&harvester, NULL, harvest_beside, NULL) == 0);
+  while (GMAP_ATOMIC_LOAD(&raced->view->space->generation) == raced->view->generation) sched_yield();
+}
+
+/* What was loaded before a right was taken away is cached under the generation from before (PROTOCOL.md, rule 4). */
+static void cache_keeps_the_entered_generation(void) {
+  fixture f;
+  gmap_cache_entry cache[CACHE];
+  void *host = NULL;
+  const uint64_t at = GUEST + 17 * PAGE;
+  memset(cache, 0, sizeof cache);
+  fixture_open(&f, SIZE, GMAP_SLOT_LOG_DIRTY, GMAP_SPLIT_LAZY);
+  raced = &f;
+  CHECK_OK(store8(f.view, at, 1, NULL));
+  gmap_enter(f.view);
+  at_step = right_is_taken;
+  if (CHECK_EQUAL(gmap_cache_store(f.view, cache, CACHE - 1, at, 8, &host), 0)) memset(host, 2, 8);
+  gmap_leave(f.view);
+  REQUIRE(pthread_join(harvester, NULL) == 0);
+  CHECK_PAGES(bitmap, PAGES, 17);
+  gmap_enter(f.view);
+  CHECK(!cache_hits(f.view, cache, at, 1));
+  if (CHECK_EQUAL(gmap_cache_store(f.view, cache, CACHE - 1, at, 8, &host), 0)) memset(host, 3, 8);
+  gmap_leave(f.view);
+  CHECK_EQUAL(harvest(&f, bitmap), 1);
+  CHECK_PAGES(bitmap, PAGES, 17);
+  fixture_close(&f);
+}
+
+static jmp_buf out_of_the_guest;
+
+static void leave_by_longjmp(unsigned step) {
+  if (step == 3) longjmp(out_of_the_guest, 1);
+}
+
+/* The first writer ends between granting and marking; the second finds the page granted, and marks it (rule 1). */
+static void the_second_writer_marks(void) {
+  fixture f;
+  void *host = NULL;
+  const uint64_t at = GUEST + 40 * PAGE;
+  fixture_open(&f, SIZE, GMAP_SLOT_LOG_DIRTY, GMAP_SPLIT_LAZY);
+  CHECK_OK(store8(f.view, GUEST, 1, NULL)); /* splits the segment */
+  gmap_leave(f.view);
+  CHECK_EQUAL(harvest(&f, bitmap), 1);
+  if (setjmp(out_of_the_guest) == 0) {
+    at_step = leave_by_longjmp;
+    gmap_enter(f.view);
+    (void)gmap_store_ptr(f.view, at, 8, &host);
+    CHECK(0); /* never comes here */
+  }
+  at_step = NULL;
+  gmap_enter(f.view); /* begins anew: the section that was left open is no more */
+  if (CHECK_EQUAL(gmap_store_ptr(f.view, at, 8, &host), 0)) memset(host, 4, 8);
+  gmap_leave(f.view);
+  CHECK_EQUAL(harvest(&f, bitmap), 1);
+  CHECK_PAGES(bitmap, PAGES, 40);
+  fixture_close(&f);
+}
+
 static void crossing_stores_mark_both(void) {
   fixture f;
   void *host = NULL;
@@ -191,6 +274,8 @@ int main(void) {
   another_version();
   closed_views_ask();
   cache_functions();
+  cache_keeps_the_entered_generation();
+  the_second_writer_marks();
   crossing_stores_mark_both();
   torn();
   readonly_slot();

@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * threads.c - guest threads store while another harvests in rounds and copies what is reported: at the end the
- * copy is the memory, and no page was ever reported that nobody wrote. Four threads: two store through the walk,
- * two through the cache. Each writes only its own pages; every eighth page of the slot is written by nobody. */
+ * threads.c - guest threads store while another harvests in rounds and copies what is reported: at the end the copy
+ * is the memory, and no page was ever reported that nobody wrote. Four threads: two store through the walk, two
+ * through the cache. Each works on a window of seven pages for a while, then on another, so that a store that is
+ * lost stays lost; the eighth page beside each window is written by nobody. The header's test hook stretches the
+ * moments between its steps. */
+#include <stdint.h>
+
+static void stretch(unsigned one_in);
+#define GMAP_INLINE_YIELD(n) stretch((n) == 4 ? 16u : 1024u) /* 4: granted and marked, before the store or the cache */
+
 #include "fixture.h"
 
 #include <pthread.h>
@@ -12,7 +19,9 @@
 #define SIZE (32 * MIB)
 #define PAGES PAGES_OF(SIZE)
 #define WRITERS 4u
-#define CACHE 256u
+#define CACHE 16u
+#define WINDOWS (PAGES / 8 / WRITERS)
+#define STORES_IN_A_WINDOW 4096u
 
 static fixture f;
 static unsigned char *image;
@@ -25,9 +34,18 @@ static uint64_t next_random(uint64_t *state) { /* xorshift64 */
   return *state ^= *state << 17;
 }
 
-/* A page of writer `me`: 7 of 8 pages are written, by the writer that the page's number names. */
-static uint64_t page_for(unsigned me, uint64_t random) {
-  return random % (PAGES / 32) * 32 + me * 8 + (random >> 40) % 7;
+/* Once in a while, some microseconds between two steps. */
+static void stretch(unsigned one_in) {
+  static __thread uint64_t state = 88172645463325252ull;
+  volatile unsigned spin;
+  if (next_random(&state) % one_in != 0) return;
+  if (state >> 63) sched_yield();
+  else for (spin = (unsigned)(state >> 50); spin != 0; spin--) continue;
+}
+
+/* A page of writer `me` in one of its windows. */
+static uint64_t page_for(unsigned me, uint64_t window, uint64_t random) {
+  return (window * WRITERS + me) * 8 + random % 7;
 }
 
 static int somebodys(uint64_t page) { return page % 8 != 7; }
@@ -51,7 +69,7 @@ typedef struct writer {
 static void *run(void *argument) {
   writer *w = (writer *)argument;
   gmap_cache_entry *cache = w->me % 2 ? (gmap_cache_entry *)calloc(CACHE, sizeof *cache) : NULL;
-  uint64_t vcpu, state = 0x9E3779B97F4A7C15ull * (w->me + 1);
+  uint64_t vcpu, window = 0, state = 0x9E3779B97F4A7C15ull * (w->me + 1);
   gmap_view *view;
   if (open_vcpu(f.space, GMAP_INLINE_VERSION, &vcpu, &view) != 0) {
     w->errors++;
@@ -60,16 +78,21 @@ static void *run(void *argument) {
   __atomic_fetch_add(&running, 1, __ATOMIC_SEQ_CST);
   while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
     unsigned burst;
+    if (w->stores % STORES_IN_A_WINDOW == 0) window = next_random(&state) % WINDOWS;
     gmap_enter(view);
-    for (burst = 0; burst < 64; burst++) {
-      uint64_t random = next_random(&state), at = GUEST + page_for(w->me, random) * PAGE + (random >> 52) * 8 % PAGE;
+    for (burst = 0; burst < 16; burst++) {
+      uint64_t random = next_random(&state);
+      uint64_t at = GUEST + page_for(w->me, window, random >> 8) * PAGE + (random >> 52) * 8 % PAGE;
       void *host = NULL;
-      if (resolve(view, cache, at, &host) != 0) w->errors++;
-      else __atomic_store_n((uint64_t *)host, random, __ATOMIC_RELAXED);
+      if (resolve(view, cache, at, &host) != 0) {
+        w->errors++;
+        break;
+      }
+      stretch(1024); /* between translating and storing: what sections are for */
+      __atomic_store_n((uint64_t *)host, random, __ATOMIC_RELAXED);
       w->stores++;
     }
     gmap_leave(view);
-    if ((w->stores & 0xFFF) == 0) sched_yield();
   }
   if (gmap_vcpu_close(vcpu) != 0) w->errors++;
   free(cache);
