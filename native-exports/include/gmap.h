@@ -14,9 +14,10 @@
  *              through pointers, never as the result. An error changes nothing unless the function says otherwise.
  *   Handles    uint64_t. A null, stale, foreign or wrong-kind handle is GMAP_EBADF, never a crash.
  *   Structs    Input structs begin with struct_size (the caller's sizeof) and flags. Shorter than the library's: the
- *              rest counts as zero; under 8 bytes: GMAP_EINVAL. Longer with a non-zero tail: GMAP_E2BIG. Unknown flag
- *              or non-zero reserved field: GMAP_EINVAL. Output structs: set struct_size; the library fills the
- *              smaller of both and zeroes what it does not know.
+ *              rest counts as zero; under 8 bytes: GMAP_EINVAL. Longer with a non-zero tail, or than 64 KiB:
+ *              GMAP_E2BIG. Unknown flag or non-zero reserved field: GMAP_EINVAL. Output structs: set struct_size
+ *              (8 bytes to 64 KiB, else GMAP_EINVAL); the library fills the smaller of both and zeroes what it does
+ *              not know.
  *   Addresses  Guest addresses and sizes are bytes. A page is 4 KB, a segment 1 MB. Bit i of a bitmap is page i of
  *              the slot (or of the range, where said so), in 64-bit words, least significant bit first; buffers are
  *              whole words.

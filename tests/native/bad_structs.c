@@ -138,6 +138,8 @@ static void input_in_every_size(const input *in) {
   unsigned char *bytes;
   size_t i;
   for (i = 0; i < 4; i++) answers(in, copy_of(in, 8, too_short[i]), GMAP_EINVAL, "under 8 bytes");
+  answers(in, copy_of(in, in->size, 0x10001), GMAP_E2BIG, "over 64 KiB"); /* nothing behind the struct is read */
+  answers(in, copy_of(in, in->size, ~(uint32_t)0), GMAP_E2BIG, "never set");
   answers(in, copy_of(in, in->shorter, (uint32_t)in->shorter), 0, "shorter");
   answers(in, copy_of(in, in->size, (uint32_t)in->size), 0, "exact");
   answers(in, copy_of(in, in->size + 8, (uint32_t)in->size + 8), 0, "longer with a zero tail");
@@ -215,6 +217,8 @@ static void output_in_every_size(const output *out) {
   check_status(out->call(exact), 0, __FILE__, __LINE__, out->name);
   for (size = 0; size < 8; size++)
     check_status(out->call(room_for(8, size)), GMAP_EINVAL, __FILE__, __LINE__, out->name);
+  check_status(out->call(room_for(out->size, 0x10001)), GMAP_EINVAL, __FILE__, __LINE__, out->name);
+  check_status(out->call(room_for(out->size, ~(uint32_t)0)), GMAP_EINVAL, __FILE__, __LINE__, out->name);
   for (size = 8; size <= out->size; size += 8) {
     bytes = room_for(out->size + 8, size);
     check_status(out->call(bytes), 0, __FILE__, __LINE__, out->name);

@@ -80,7 +80,7 @@ static gmap_status fill_ballast(world *w, uint64_t space) {
   return status;
 }
 
-/* A space that holds on to whole blocks of every kind of table, to be given back when memory is short. 0: no room for it. */
+/* A space that holds on to whole blocks of every kind of table, to be given back when memory is short. 0: no room. */
 static uint64_t make_ballast(world *w) {
   gmap_space_config config = space_config(BALLAST_SLOTS * REGION - 1);
   uint64_t space = 0;
@@ -111,7 +111,7 @@ static uint64_t dirty_of(const world *w, unsigned i) {
   return status == 0 ? dirty : (uint64_t)(int64_t)status;
 }
 
-/* Runs a step; where memory is short: nothing changed, and after giving back the same call succeeds. 0: none is left. */
+/* Runs a step; where memory is short: nothing changed, and after giving back the same call succeeds. 0: none left. */
 static int attempt(world *w, uint64_t limit, step call, unsigned i, unsigned j) {
   gmap_space_stats before, after;
   uint64_t dirty = 0;
@@ -140,8 +140,8 @@ static int attempt(world *w, uint64_t limit, step call, unsigned i, unsigned j) 
   if (status != 0) {
     gmap_engine_stats s = engine_stats(w->engine);
     check_failed(__FILE__, __LINE__, "%s slot %u, segment %u, after memory came back: %d; limit %llu KiB, %llu free",
-                 call == make_space ? "space" : call == make_slot ? "slot_set" : call == make_vcpu ? "vcpu_open" : "fault", i,
-                 j, (int)status, (unsigned long long)limit / 1024, (unsigned long long)s.free_bytes);
+                 call == make_space ? "space" : call == make_slot ? "slot_set" : call == make_vcpu ? "vcpu_open" : "fault",
+                 i, j, (int)status, (unsigned long long)limit / 1024, (unsigned long long)s.free_bytes);
   }
   return status == 0;
 }
