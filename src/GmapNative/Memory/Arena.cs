@@ -34,6 +34,12 @@ internal sealed class Arena : IDisposable
 
     public nuint Limit { get; }
 
+    /// <summary>Test seam: so many allocations of tables and logs succeed, the next one fails, once. Negative: off.</summary>
+    public int FailAfter { get; set; } = -1;
+
+    /// <summary>Whether an allocation fails by <see cref="FailAfter"/>.</summary>
+    public bool FailsNow() => FailAfter >= 0 && FailAfter-- == 0;
+
     public nint Start => _region.Start;
 
     public nuint Reserved => _region.Bytes;
@@ -99,7 +105,7 @@ internal sealed class Arena : IDisposable
     public GuardedRegion? TryTakeRegion(nuint bytes, out bool locked)
     {
         locked = false;
-        if (!TryCharge(bytes))
+        if (FailsNow() || !TryCharge(bytes))
         {
             return null;
         }

@@ -76,6 +76,10 @@ internal sealed unsafe class TablePool : IDisposable
     /// <summary>A table of this kind, contents unspecified; 0 when the arena is exhausted.</summary>
     public nint TryAllocate(TableKind kind)
     {
+        if (_arena.FailsNow())
+        {
+            return 0;
+        }
         _gate.Enter();
         int block = _partial[(int)kind];
         if (block == None)
