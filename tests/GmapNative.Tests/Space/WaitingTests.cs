@@ -179,6 +179,35 @@ public sealed class WaitingTests
     }
 
     [Test]
+    public void Harvest_while_logging_is_turned_on_does_not_cost_the_next_write()
+    {
+        using TestSpace test = Make();
+        test.Set(s_slot with { LogDirty = false });
+        test.Write(0);
+        View call = test.OpenView();
+        call.EnterCall(); // a fault in flight: the change waits for it between publishing and arming
+        call.Leave();
+        var arms = new Thread(() => test.Set(s_slot with { InitiallyDirty = true }));
+        arms.Start();
+        Assert.That(SpinWait.SpinUntil(() => test.Space.Map.ById(1)!.Tracking is not null, 5000), Is.True);
+        int[] first = [];
+        var harvests = new Thread(() =>
+        {
+            View view = test.OpenView();
+            first = test.Harvest(1);
+            test.Fault(view, 5 * Page, Access.Write, out _);
+            test.CloseView(view);
+        });
+        harvests.Start();
+        harvests.Join(200); // either it comes through, or it waits for the change
+        call.LeaveCall();
+        arms.Join();
+        harvests.Join();
+        Assert.That(first, Is.EqualTo(Range(0, 512)));
+        Assert.That(test.Harvest(1), Is.EqualTo(new[] { 5 }), "written after the harvest");
+    }
+
+    [Test]
     public void Destroying_a_space_frees_all_its_tables()
     {
         using TestSpace test = Make();

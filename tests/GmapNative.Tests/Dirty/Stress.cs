@@ -1,0 +1,279 @@
+using System;
+using System.Collections.Generic;
+using System.Diagnostics;
+using System.Linq;
+using System.Threading;
+using GmapNative.Dirty;
+using GmapNative.Memory;
+using GmapNative.Space;
+using GmapNative.Tests.Model;
+
+namespace GmapNative.Tests.Dirty;
+
+/// <summary>What a <see cref="Stress"/> does, beside writing and harvesting.</summary>
+internal sealed record StressOptions
+{
+    public SplitPolicy Policy { get; init; }
+
+    public WriterFlaw Flaw { get; init; }
+
+    /// <summary>A thread that unmaps ranges all the time.</summary>
+    public bool Unmaps { get; init; }
+
+    /// <summary>A thread that turns logging off and on (initially dirty: what was missed meanwhile comes again).</summary>
+    public bool Toggles { get; init; }
+
+    public required TimeSpan Time { get; init; }
+}
+
+/// <summary>
+/// Writers, a harvester and others on one space, with real memory behind. The oracle needs no lock: a writer publishes a store's stamp
+/// after the store; the harvester reads the published stamps, harvests, copies the pages that were reported into an image, and
+/// then no stamp of the image may be older than what was published before the harvest began.
+/// </summary>
+internal sealed unsafe class Stress : IDisposable
+{
+    private const int Writers = 3;
+    private const int Pages = 768;
+    private const int HotPages = 48;
+
+    private static readonly int[] s_hot = // some in one cache line of entries, some in the next, in three segments
+        [.. Enumerable.Range(0, HotPages).Select(i => (i % 3 * 256) + (i / 3 * (i % 2 == 0 ? 1 : 9)))];
+
+    private readonly StressOptions _options;
+    private readonly GuestMemory _memory = new(Pages * TestSpace.Page);
+    private readonly TestSpace _test;
+    private readonly SlotRequest _slot;
+    private readonly ulong[,] _published = new ulong[Writers, Pages];
+    private readonly ulong[,] _image = new ulong[Writers, Pages];
+    private string? _failure;
+    private bool _stop;
+    private long _stores;
+
+    public Stress(StressOptions options)
+    {
+        _options = options;
+        _test = new TestSpace(new SpaceOptions { Limit = TestSpace.TwoGigabytes - 1, Policy = options.Policy });
+        _slot = new SlotRequest
+        {
+            Id = 1,
+            GuestAddress = TestSpace.Segment,
+            Size = Pages * TestSpace.Page,
+            HostAddress = _memory.Start,
+            LogDirty = true,
+        };
+        _test.Set(_slot);
+    }
+
+    public long Stores => _stores;
+
+    public long Delivered { get; private set; }
+
+    public SpaceCounters Counters => _test.Counters;
+
+    /// <summary>Null, or the first page that was lost.</summary>
+    public string? Run()
+    {
+        List<Thread> threads = [.. Enumerable.Range(0, Writers).Select(i => Start(() => Write(i)))];
+        if (_options.Unmaps)
+        {
+            threads.Add(Start(Unmap));
+        }
+        if (_options.Toggles)
+        {
+            threads.Add(Start(Toggle));
+        }
+        var clock = Stopwatch.StartNew();
+        for (int round = 0; clock.Elapsed < _options.Time && Volatile.Read(ref _failure) is null; round++)
+        {
+            HarvestAndCopy(round);
+        }
+        Volatile.Write(ref _stop, true);
+        foreach (Thread thread in threads)
+        {
+            thread.Join();
+        }
+        for (int round = 0; _failure is null && !HarvestAndCopy(round * 4); round++)
+        {
+        }
+        _failure ??= _test.Violation();
+        return _failure;
+    }
+
+    public void Dispose()
+    {
+        _test.Dispose();
+        _memory.Dispose();
+    }
+
+    private Thread Start(Action action)
+    {
+        var thread = new Thread(() =>
+        {
+            try
+            {
+                action();
+            }
+            catch (Exception exception)
+            {
+                Fail(exception.ToString());
+            }
+        });
+        thread.Start();
+        return thread;
+    }
+
+    private void Fail(string failure) => Interlocked.CompareExchange(ref _failure, failure, null);
+
+    private bool Stopped => Volatile.Read(ref _stop) || Volatile.Read(ref _failure) is not null;
+
+    private void Write(int writer)
+    {
+        View view = _test.OpenView();
+        var random = new Random(writer);
+        var inline = new InlineWriter(view, () => Dawdle(random), _options.Flaw);
+        ulong stamp = 0;
+        int page = 0;
+        Func<ulong, int> fault = address => _test.Fault(view, address, Access.Write, out _);
+        Action publish = () => Volatile.Write(ref _published[writer, page], stamp);
+        while (!Stopped)
+        {
+            inline.Enter();
+            for (int i = random.Next(4); i >= 0; i--)
+            {
+                page = s_hot[random.Next(HotPages)];
+                stamp++;
+                ulong address = _slot.GuestAddress + ((ulong)page * TestSpace.Page) + ((ulong)writer * sizeof(ulong));
+                int status = i == 3 && _options.Flaw == WriterFlaw.None
+                    ? WriteByFault(view, address, stamp, publish)
+                    : inline.Write(address, stamp, fault, publish);
+                if (status != 0)
+                {
+                    Fail($"write at {address:x}: {status}");
+                }
+                Interlocked.Increment(ref _stores);
+            }
+            inline.Leave();
+        }
+        _test.CloseView(view);
+    }
+
+    /// <summary>A host without the inline header: each store asks.</summary>
+    private int WriteByFault(View view, ulong address, ulong stamp, Action publish)
+    {
+        int status = _test.Fault(view, address, Access.Write, out FaultOutcome outcome);
+        if (status == 0)
+        {
+            Thread.Yield();
+            Volatile.Write(ref *(ulong*)outcome.HostAddress, stamp); // in the section that the fault began
+            publish();
+        }
+        return status;
+    }
+
+    /// <summary>Lets others run in the middle, now and then.</summary>
+    private static void Dawdle(Random random)
+    {
+        int what = random.Next(64);
+        if (what == 0)
+        {
+            Thread.Yield();
+        }
+        else if (what < 4)
+        {
+            Thread.SpinWait(random.Next(200));
+        }
+    }
+
+    private void Unmap()
+    {
+        var random = new Random(77);
+        while (!Stopped)
+        {
+            ulong first = (ulong)random.Next(Pages);
+            ulong count = random.Next(3) == 0 ? 256 : 1 + (ulong)random.Next(20);
+            first = count == 256 ? first & ~255UL : first;
+            count = Math.Min(count, Pages - first);
+            int status = RangeCalls.Unmap(_test.Space, _slot.GuestAddress + (first << 12), count << 12, out _);
+            if (status != 0)
+            {
+                Fail($"unmap: {status}");
+            }
+            Thread.Sleep(random.Next(2));
+        }
+    }
+
+    private void Toggle()
+    {
+        while (!Stopped)
+        {
+            int off = _test.Space.Changes.Set(_slot with { LogDirty = false });
+            int on = _test.Space.Changes.Set(_slot with { InitiallyDirty = true });
+            if (off != 0 || on != 0)
+            {
+                Fail($"logging off: {off}, on: {on}");
+            }
+            Thread.Sleep(1);
+        }
+    }
+
+    /// <summary>False if logging was off and so nothing was learned.</summary>
+    private bool HarvestAndCopy(int round)
+    {
+        var before = (ulong[,])_published.Clone(); // word by word: older stamps at worst
+        ulong[] bitmap = new ulong[Pages / 64];
+        int status;
+        if (round % 4 == 3)
+        {
+            status = _test.Get(1, 0, Pages, bitmap, out _);
+            status = status != 0 ? status : _test.Clear(1, 0, Pages, bitmap);
+        }
+        else
+        {
+            HarvestFlags flags = round % 16 == 5 ? HarvestFlags.NoRearm : HarvestFlags.None;
+            status = _test.Harvest(1, 0, Pages, flags, bitmap, out _);
+        }
+        if (status != 0)
+        {
+            if (!_options.Toggles || status != Status.NoEntry)
+            {
+                Fail($"harvest: {status}");
+            }
+            return false;
+        }
+        foreach (int page in TestSpace.PagesOf(bitmap))
+        {
+            Copy(page);
+        }
+        Compare(before, round);
+        return true;
+    }
+
+    private void Copy(int page)
+    {
+        Delivered++;
+        for (int writer = 0; writer < Writers; writer++)
+        {
+            // The stress's own memory, a word of each writer in front of the page.
+            _image[writer, page] = Volatile.Read(ref ((ulong*)(_memory.Start + ((ulong)page * TestSpace.Page)))[writer]);
+        }
+        if (!s_hot.Contains(page) && _options is { Toggles: false, Policy: not SplitPolicy.Never })
+        {
+            Fail($"page {page} was reported and never written");
+        }
+    }
+
+    private void Compare(ulong[,] before, int round)
+    {
+        foreach (int page in s_hot)
+        {
+            for (int writer = 0; writer < Writers; writer++)
+            {
+                if (_image[writer, page] < before[writer, page])
+                {
+                    Fail($"lost: page {page}, writer {writer}, round {round}: copied {_image[writer, page]}, stored {before[writer, page]}");
+                }
+            }
+        }
+    }
+}

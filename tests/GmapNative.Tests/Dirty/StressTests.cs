@@ -1,0 +1,46 @@
+using System;
+using GmapNative.Space;
+using GmapNative.Tests.Model;
+using NUnit.Framework;
+
+namespace GmapNative.Tests.Dirty;
+
+/// <summary>No store is lost while everybody runs; and a writer that breaks the protocol is caught by the same stress.</summary>
+[TestFixture]
+[NonParallelizable]
+public sealed class StressTests
+{
+    private static readonly TimeSpan s_time = TimeSpan.FromSeconds(1.5);
+    private static readonly TimeSpan s_timeToCatch = TimeSpan.FromSeconds(20);
+
+    [TestCase(SplitPolicy.Lazy, false, false)]
+    [TestCase(SplitPolicy.Lazy, true, false)]
+    [TestCase(SplitPolicy.Never, true, false)]
+    [TestCase(SplitPolicy.Lazy, true, true)]
+    public void No_store_is_lost(object policy, bool unmaps, bool toggles)
+    {
+        using var stress = new Stress(new StressOptions { Policy = (SplitPolicy)policy, Unmaps = unmaps, Toggles = toggles, Time = s_time });
+        Assert.That(stress.Run(), Is.Null);
+        TestContext.Out.WriteLine(
+            $"{policy}: {stress.Stores} stores, {stress.Counters.Harvests} harvests, {stress.Delivered} pages delivered, "
+            + $"{stress.Counters.Splits} splits, {stress.Counters.PagesUnmapped} pages unmapped, {stress.Counters.Armings} armings");
+        Assert.Multiple(() =>
+        {
+            Assert.That(stress.Stores, Is.GreaterThan(1000));
+            Assert.That(stress.Delivered, Is.GreaterThan(100));
+            Assert.That(stress.Counters.Harvests, Is.GreaterThan(20));
+            Assert.That(stress.Counters.PagesUnmapped > 0, Is.EqualTo(unmaps));
+            Assert.That(stress.Counters.Armings > 2, Is.EqualTo(toggles));
+        });
+    }
+
+    [TestCase(WriterFlaw.StoreBeforeMark)]
+    [TestCase(WriterFlaw.NoSummaryForSecond)]
+    public void Broken_writer_is_caught(object flaw)
+    {
+        using var stress = new Stress(new StressOptions { Flaw = (WriterFlaw)flaw, Time = s_timeToCatch });
+        string? caught = stress.Run();
+        TestContext.Out.WriteLine($"{flaw}: {caught} after {stress.Stores} stores, {stress.Counters.Harvests} harvests");
+        Assert.That(caught, Does.StartWith("lost: page"), "inconclusive: the flaw did not show");
+    }
+}
