@@ -105,7 +105,8 @@ internal sealed class InvariantChecker
             return $"{leaf} is malformed or has another frame than {slot.HostOf(segment):x}";
         }
         return CheckRights(leaf, slot, entry.IsWritable, entry.IsProtected, entry.IsDirty, entry.IsSoftDirty)
-            ?? (entry.IsSoftDirty && cell.Summary != SegmentCell.AllLines ? $"{leaf} is dirty, its summary word is {cell.Summary:x}" : null);
+            ?? (entry.IsSoftDirty && cell.Summary != SegmentCell.AllLines
+                ? $"{leaf} is dirty, its summary word is {cell.Summary:x}" : null);
     }
 
     private string? CheckPageTable(AddressSpace space, SegmentCell cell, SegmentEntry entry, ulong segment)

@@ -1,3 +1,4 @@
+using System.Threading;
 using GmapNative.Bits;
 using GmapNative.Memory;
 
@@ -223,6 +224,9 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         }
         Slot slot = old with { IsReadOnly = request.ReadOnly, Tracking = disarms ? null : tracking };
         SlotMap map = space.Map.Without(old).With(slot);
+        // No harvest before the walk: what is written after such a harvest would look stale to the walk.
+        Lock? gate = arms ? tracking!.Gate : null;
+        gate?.Enter();
         space.Publish(map);
         space.Epochs.WaitForCalls();
         // An entry's right to write is its slot's. Marks go to the old log: a new one begins empty, one that ends is handed out.
@@ -232,7 +236,8 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
             // Stale soft-dirty is dropped, what is mapped is protected: from here on each first write is seen.
             _ = new SegmentWalk(space, slot).Take(slot.GuestAddress, slot.End, log: null);
         }
-        else if (disarms && request.FinalBitmap != 0)
+        gate?.Exit();
+        if (disarms && request.FinalBitmap != 0)
         {
             LastTake(old);
         }

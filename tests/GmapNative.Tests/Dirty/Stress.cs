@@ -271,7 +271,8 @@ internal sealed unsafe class Stress : IDisposable
             {
                 if (_image[writer, page] < before[writer, page])
                 {
-                    Fail($"lost: page {page}, writer {writer}, round {round}: copied {_image[writer, page]}, stored {before[writer, page]}");
+                    Fail($"lost: page {page}, writer {writer}, round {round}: "
+                        + $"copied {_image[writer, page]}, stored {before[writer, page]}");
                 }
             }
         }

@@ -19,7 +19,8 @@ public sealed class StressTests
     [TestCase(SplitPolicy.Lazy, true, true)]
     public void No_store_is_lost(object policy, bool unmaps, bool toggles)
     {
-        using var stress = new Stress(new StressOptions { Policy = (SplitPolicy)policy, Unmaps = unmaps, Toggles = toggles, Time = s_time });
+        var options = new StressOptions { Policy = (SplitPolicy)policy, Unmaps = unmaps, Toggles = toggles, Time = s_time };
+        using var stress = new Stress(options);
         Assert.That(stress.Run(), Is.Null);
         TestContext.Out.WriteLine(
             $"{policy}: {stress.Stores} stores, {stress.Counters.Harvests} harvests, {stress.Delivered} pages delivered, "

@@ -204,7 +204,9 @@ internal sealed unsafe class InlineWriter(View view, Action? pause = null, Write
 
     private static ulong* Page(ulong entry, ulong address) => (ulong*)(entry & SegmentEntry.TableOriginMask) + ((address >> 12) & 0xFF);
 
-    private static nint OfLeaf(ulong entry, ulong address) => (nint)((entry & SegmentEntry.FrameMask) | (address & ~SegmentEntry.FrameMask));
+    private static nint OfLeaf(ulong entry, ulong address) =>
+        (nint)((entry & SegmentEntry.FrameMask) | (address & ~SegmentEntry.FrameMask));
 
-    private static nint OfPage(ulong entry, ulong address) => (nint)((entry & PageEntry.FrameMask) | (address & ~PageEntry.FrameMask));
+    private static nint OfPage(ulong entry, ulong address) =>
+        (nint)((entry & PageEntry.FrameMask) | (address & ~PageEntry.FrameMask));
 }

@@ -192,7 +192,8 @@ internal sealed unsafe partial class SpaceDriver
 
     private string MarkBatch(Operation operation)
     {
-        ulong[] addresses = [.. Enumerable.Range(0, 8).Select(i => Address(operation with { A = operation.A + ((uint)i * 37), B = operation.B + (uint)i }))];
+        ulong[] addresses =
+            [.. Enumerable.Range(0, 8).Select(i => Address(operation with { A = operation.A + (37 * (uint)i), B = operation.B + (uint)i }))];
         _ = _test.Call(() =>
         {
             fixed (ulong* all = addresses)
@@ -277,7 +278,8 @@ internal sealed unsafe partial class SpaceDriver
         ulong[] bitmap = new ulong[((count + 63) / 64) + 1];
         for (int i = 0; i < bitmap.Length - 1; i++)
         {
-            bitmap[i] = operation.D / 16 % 4 == 0 ? ulong.MaxValue : operation.C * (0x9E3779B97F4A7C15UL + (ulong)i) & 0x00FF_0F3F_7777_1111UL;
+            ulong some = operation.C * (0x9E3779B97F4A7C15UL + (ulong)i);
+            bitmap[i] = operation.D / 16 % 4 == 0 ? ulong.MaxValue : some & 0x00FF_0F3F_7777_1111UL;
         }
         Same(_test.Clear(slot.Id, first, count, bitmap), valid ? Status.Ok : Status.Invalid, "clear status");
         if (valid)
