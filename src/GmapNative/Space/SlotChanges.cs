@@ -238,6 +238,10 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         }
         SpaceCounters.Add(ref space.Counters.Armings, arms ? 1 : 0);
         int grace = arms || disarms || request.ReadOnly != old.IsReadOnly ? space.Limbo.GraceAndReclaim() : Status.Ok;
+        if (arms && slot.Backing is null && grace != Status.Ok)
+        {
+            tracking!.Log.OrRange(0, slot.Pages); // readers go on storing by old rights: the next harvest waits for them
+        }
         if (disarms)
         {
             HandOut(old, request);
