@@ -153,14 +153,14 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         SlotMap map = space.Map.Without(old);
         space.Publish(map);
         space.Epochs.WaitForCalls();
-        if (old is { Backing: not null, Tracking: not null })
-        {
-            LastTake(old);
-        }
-        old.Backing?.Close();
         int status = UnmapAll(old, map);
         RetireRegions(old, map);
         int grace = space.Limbo.GraceAndReclaim();
+        if (old is { Backing: not null, Tracking: not null })
+        {
+            LastTake(old); // after the last store through a mapping
+        }
+        old.Backing?.Close();
         return status != Status.Ok ? status : grace;
     }
 
