@@ -8,7 +8,8 @@ namespace GmapNative.Exports.Abi;
 /// </summary>
 internal static unsafe class SizedStruct
 {
-    private const uint Smallest = 8; // struct_size and flags
+    private const uint Smallest = 8;    // struct_size and flags
+    private const uint Largest = 4096;  // what claims to be longer is no struct, and not looked at
 
     /// <summary>
     /// Reads an input struct: what the caller's does not have is zero, what ours does not know must be zero.
@@ -27,6 +28,10 @@ internal static unsafe class SizedStruct
         {
             return Status.Invalid;
         }
+        if (size > Largest)
+        {
+            return Status.ArgumentTooBig;
+        }
         uint common = Math.Min(size, (uint)sizeof(T));
         if (size > common && new ReadOnlySpan<byte>((byte*)source + common, (int)(size - common)).ContainsAnyExcept((byte)0))
         {
@@ -44,7 +49,7 @@ internal static unsafe class SizedStruct
         where T : unmanaged, ISized
     {
         size = target is null ? 0 : *(uint*)target;
-        return size < Smallest ? Status.Invalid : Status.Ok;
+        return size is < Smallest or > Largest ? Status.Invalid : Status.Ok;
     }
 
     /// <summary>Fills the smaller of both and zeroes what is not known here; struct_size stays the caller's.</summary>
