@@ -15,8 +15,9 @@
  *   Handles    uint64_t. A null, stale, foreign or wrong-kind handle is GMAP_EBADF, never a crash.
  *   Structs    Input structs begin with struct_size (the caller's sizeof) and flags. Shorter than the library's: the
  *              rest counts as zero; under 8 bytes: GMAP_EINVAL. Longer with a non-zero tail, or over 4096 bytes:
- *              GMAP_E2BIG. Unknown flag or non-zero reserved field: GMAP_EINVAL. Output structs: set struct_size; the library fills the
- *              smaller of both and zeroes what it does not know; under 8 or over 4096 bytes: GMAP_EINVAL.
+ *              GMAP_E2BIG. Unknown flag or non-zero reserved field: GMAP_EINVAL. Output structs: set struct_size; the
+ *              library fills the smaller of both and zeroes what it does not know; under 8 or over 4096 bytes:
+ *              GMAP_EINVAL.
  *   Addresses  Guest addresses and sizes are bytes. A page is 4 KB, a segment 1 MB. Bit i of a bitmap is page i of
  *              the slot (or of the range, where said so), in 64-bit words, least significant bit first; buffers are
  *              whole words.
@@ -32,8 +33,8 @@
  *   Threads    One thread, one view (gmap_vcpu_open). Every function may be called from any thread, at the same time
  *              as any other, unless its text says otherwise. A thread's first call costs about 3 us more.
  *   Waiting    Functions marked [WAITS] wait until every thread inside gmap_enter/gmap_leave has left or entered anew,
- *              or for a call that waits for them. Called by a thread that is inside with a view of its own, of whichever
- *              space, they return GMAP_EDEADLK before anything is changed.
+ *              or for a call that waits for them. Called by a thread that is inside with a view of its own, of
+ *              whichever space, they return GMAP_EDEADLK before anything is changed.
  *   Calls      System calls, for a seccomp filter. gmap_engine_create, slot logs and table growth: mmap, mprotect,
  *              madvise, mlock, munmap. [WAITS]: membarrier, sched_yield, nanosleep. Backings: userfaultfd, ioctl,
  *              open or openat, close. Anywhere: futex, and the runtime's own (mmap, madvise, rt_sigaction,
@@ -270,10 +271,10 @@ typedef struct gmap_image_sink {
 } gmap_image_sink;
 
 /* [WAITS] Writes all tables as a z/Architecture machine would have them in real storage from real_base (a multiple of
- * 16 KB) on: big-endian, origins relocated, top table first. Runs while vcpus run: each entry is read once. asce receives
- * the image's ASCE. GMAP_ENOBUFS: the buffer is too small (*size says what it takes; nothing written). GMAP_EINVAL:
- * misaligned or wrapped, or a frame map entry that moves a 1 MB leaf off its alignment. GMAP_ENOENT: frames are
- * mapped whose slot is not in the map. GMAP_ENOMEM: no memory to make it in, or tables of 2 GiB and more. */
+ * 16 KB) on: big-endian, origins relocated, top table first. Runs while vcpus run: each entry is read once. asce
+ * receives the image's ASCE. GMAP_ENOBUFS: the buffer is too small (*size says what it takes; nothing written).
+ * GMAP_EINVAL: misaligned or wrapped, or a frame map entry that moves a 1 MB leaf off its alignment.
+ * GMAP_ENOENT: frames are mapped whose slot is not in the map. GMAP_ENOMEM: no memory to make it in, or tables of 2 GiB and more. */
 GMAP_API gmap_status gmap_image_export(uint64_t space, uint64_t real_base, const gmap_image_sink *sink, uint64_t *asce);
 
 #define GMAP_SLOT_READONLY 0x1u        /* guest writes are GMAP_PIC_PROTECTION */
@@ -317,8 +318,8 @@ typedef struct gmap_vcpu_config {
 } gmap_vcpu_config;
 
 /* [WAITS] Opens a vcpu for the calling thread, which is the one that will walk (a vcpu that moves to another thread
- * is known there from its next gmap_fault on). view may be NULL for a host that only calls functions: then gmap_fault leaves
- * no section open. GMAP_ENOMEM. GMAP_EINVAL. */
+ * is known there from its next gmap_fault on). view may be NULL for a host that only calls functions: then gmap_fault
+ * leaves no section open. GMAP_ENOMEM. GMAP_EINVAL. */
 GMAP_API gmap_status gmap_vcpu_open(uint64_t space, const gmap_vcpu_config *config, uint64_t *vcpu,
                                     struct gmap_view **view);
 
