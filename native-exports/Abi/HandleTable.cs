@@ -107,9 +107,11 @@ internal static class HandleTable
         for (int i = before; i < after; i++)
         {
             cells[i] = new Cell();
-            free[s_freeCount++] = after - 1 - (i - before);
+            free[i - before] = after - 1 - (i - before);
         }
+        // Nothing changes before the last allocation: a failure leaves the table as it was.
         s_free = free;
+        s_freeCount = after - before;
         Volatile.Write(ref s_cells, cells);
         return true;
     }

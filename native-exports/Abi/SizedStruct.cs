@@ -8,8 +8,8 @@ namespace GmapNative.Exports.Abi;
 /// </summary>
 internal static unsafe class SizedStruct
 {
-    private const uint Smallest = 8; // struct_size and flags
-    private const uint Largest = 64 << 10; // no struct to come is longer; a size that was never set is told from one that was
+    private const uint Smallest = 8;    // struct_size and flags
+    private const uint Largest = 4096;  // what claims to be longer is no struct, and not looked at
 
     /// <summary>
     /// Reads an input struct: what the caller's does not have is zero, what ours does not know must be zero.

@@ -66,6 +66,7 @@ internal static unsafe class Engines
             {
                 return Status.BadHandle;
             }
+            LibrarySections.WaitForAll(); // a call for figures may be reading them
             engine.Dispose();
             return Status.Ok;
         }
@@ -78,16 +79,15 @@ internal static unsafe class Engines
     [UnmanagedCallersOnly(EntryPoint = "gmap_engine_get_stats")]
     public static int GetStats(ulong handle, EngineStats* stats)
     {
+        int section = LibrarySections.Enter(); // the engine found inside it ends after it
         Engine? engine = HandleTable.Find<Engine>(HandleKind.Engine, handle);
-        if (engine is null)
-        {
-            return Status.BadHandle;
-        }
-        int status = SizedStruct.Check(stats, out uint size);
+        uint size = 0;
+        int status = engine is null ? Status.BadHandle : SizedStruct.Check(stats, out size);
         if (status == Status.Ok)
         {
-            SizedStruct.Write(stats, size, StatsOf(engine));
+            SizedStruct.Write(stats, size, StatsOf(engine!));
         }
+        LibrarySections.Leave(section);
         return status;
     }
 

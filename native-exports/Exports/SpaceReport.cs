@@ -8,21 +8,12 @@ namespace GmapNative.Exports;
 /// <summary>Fills <c>gmap_space_stats</c>.</summary>
 internal static class SpaceReport
 {
-    /// <summary>Under the configuration lock, which the count of tables needs.</summary>
-    public static int TryTake(AddressSpace space, out SpaceStats stats)
+    /// <summary>In a section, so that no table is freed while they are counted: a thread inside its view may ask.</summary>
+    public static SpaceStats Of(AddressSpace space)
     {
-        stats = default;
         SpaceCounters counters = space.Counters;
-        TableCount tables;
-        lock (space.Configuration)
-        {
-            if (space.IsDead)
-            {
-                return Status.BadHandle;
-            }
-            tables = space.Tree.Count();
-        }
-        stats = new SpaceStats
+        TableCount tables = space.Tree.Count();
+        return new SpaceStats
         {
             read_faults = (ulong)counters.ReadFaults,
             write_faults = (ulong)counters.WriteFaults,
@@ -51,6 +42,5 @@ internal static class SpaceReport
                 + (tables.Pages * TableKinds.BytesOf(TableKind.Page))),
             vcpus = (ulong)space.Epochs.ViewCount,
         };
-        return Status.Ok;
     }
 }

@@ -107,29 +107,17 @@ internal static unsafe class Spaces
     [UnmanagedCallersOnly(EntryPoint = "gmap_space_get_stats")]
     public static int GetStats(ulong handle, SpaceStats* stats)
     {
-        try
+        using Call call = Call.Enter(handle);
+        if (call.Space is null)
         {
-            AddressSpace? space = HandleTable.Find<AddressSpace>(HandleKind.Space, handle);
-            if (space is null)
-            {
-                return Status.BadHandle;
-            }
-            int status = SizedStruct.Check(stats, out uint size);
-            if (status != Status.Ok)
-            {
-                return status;
-            }
-            status = SpaceReport.TryTake(space, out SpaceStats taken);
-            if (status == Status.Ok)
-            {
-                SizedStruct.Write(stats, size, taken);
-            }
-            return status;
+            return Status.BadHandle;
         }
-        catch (Exception failure)
+        int status = SizedStruct.Check(stats, out uint size);
+        if (status == Status.Ok)
         {
-            return Guard.StatusOf(failure);
+            SizedStruct.Write(stats, size, SpaceReport.Of(call.Space));
         }
+        return status;
     }
 
     [UnmanagedCallersOnly(EntryPoint = "gmap_slot_set")]

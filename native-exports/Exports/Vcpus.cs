@@ -56,6 +56,10 @@ internal static unsafe class Vcpus
 
     private static int Open(AddressSpace space, uint inlineVersion, ulong* handle, ViewWords** view)
     {
+        if (space.Epochs.IsCallerInside())
+        {
+            return Status.Deadlock; // who holds the configuration lock may be waiting for the caller to leave
+        }
         lock (space.Configuration)
         {
             if (space.IsDead)

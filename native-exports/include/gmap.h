@@ -14,10 +14,10 @@
  *              through pointers, never as the result. An error changes nothing unless the function says otherwise.
  *   Handles    uint64_t. A null, stale, foreign or wrong-kind handle is GMAP_EBADF, never a crash.
  *   Structs    Input structs begin with struct_size (the caller's sizeof) and flags. Shorter than the library's: the
- *              rest counts as zero; under 8 bytes: GMAP_EINVAL. Longer with a non-zero tail, or than 64 KiB:
- *              GMAP_E2BIG. Unknown flag or non-zero reserved field: GMAP_EINVAL. Output structs: set struct_size
- *              (8 bytes to 64 KiB, else GMAP_EINVAL); the library fills the smaller of both and zeroes what it does
- *              not know.
+ *              rest counts as zero; under 8 bytes: GMAP_EINVAL. Longer with a non-zero tail, or over 4096 bytes:
+ *              GMAP_E2BIG. Unknown flag or non-zero reserved field: GMAP_EINVAL. Output structs: set struct_size; the
+ *              library fills the smaller of both and zeroes what it does not know; under 8 or over 4096 bytes:
+ *              GMAP_EINVAL.
  *   Addresses  Guest addresses and sizes are bytes. A page is 4 KB, a segment 1 MB. Bit i of a bitmap is page i of
  *              the slot (or of the range, where said so), in 64-bit words, least significant bit first; buffers are
  *              whole words.
@@ -32,9 +32,9 @@
  *   fork       The tables do not follow (MADV_DONTFORK). In a forked child call nothing of this library before exec.
  *   Threads    One thread, one view (gmap_vcpu_open). Every function may be called from any thread, at the same time
  *              as any other, unless its text says otherwise. A thread's first call costs about 3 us more.
- *   Waiting    Functions marked [WAITS] wait until every thread inside gmap_enter/gmap_leave has left or entered
- *              anew. Called by a thread that is inside with a view of its own, of whichever space, they return
- *              GMAP_EDEADLK before anything is changed.
+ *   Waiting    Functions marked [WAITS] wait until every thread inside gmap_enter/gmap_leave has left or entered anew,
+ *              or for a call that waits for them. Called by a thread that is inside with a view of its own, of
+ *              whichever space, they return GMAP_EDEADLK before anything is changed.
  *   Calls      System calls, for a seccomp filter. gmap_engine_create, slot logs and table growth: mmap, mprotect,
  *              madvise, mlock, munmap. [WAITS]: membarrier, sched_yield, nanosleep. Backings: userfaultfd, ioctl,
  *              open or openat, close. Anywhere: futex, and the runtime's own (mmap, madvise, rt_sigaction,
@@ -139,7 +139,7 @@ typedef struct gmap_engine_config {
   /* Told what went wrong and the way out. On the thread of the call, no lock held; may be NULL. */
   void (*log)(void *user, int32_t level, const char *message);
   /* A [WAITS] call has waited 1 ms for this vcpu to leave: make its thread leave or enter anew (by a signal, say).
-   * Called again each 10 ms; no lock held; it may call nothing of this library. May be NULL. */
+   * Called again each 10 ms; a lock of the space may be held; it may call nothing of this library. May be NULL. */
   void (*kick)(void *user, uint64_t vcpu);
   void *user;                /* handed to both callbacks */
   int32_t log_level;         /* the highest GMAP_LOG_* that is reported; 0 stands for GMAP_LOG_WARNING */
@@ -270,11 +270,11 @@ typedef struct gmap_image_sink {
   uint64_t frame_count;
 } gmap_image_sink;
 
-/* Writes all tables as a z/Architecture machine would have them in real storage from real_base (a multiple of 16 KB)
- * on: big-endian, origins relocated, top table first. Runs while vcpus run: each entry is read once. asce receives
- * the image's ASCE. GMAP_ENOBUFS: the buffer is too small (*size says what it takes; nothing written). GMAP_EINVAL:
- * misaligned or wrapped, or a frame map entry that moves a 1 MB leaf off its alignment. GMAP_ENOENT: frames are
- * mapped whose slot is not in the map. GMAP_ENOMEM: no memory to make it in, or tables of 2 GiB and more. */
+/* [WAITS] Writes all tables as a z/Architecture machine would have them in real storage from real_base (a multiple of
+ * 16 KB) on: big-endian, origins relocated, top table first. Runs while vcpus run: each entry is read once. asce
+ * receives the image's ASCE. GMAP_ENOBUFS: the buffer is too small (*size says what it takes; nothing written).
+ * GMAP_EINVAL: misaligned or wrapped, or a frame map entry that moves a 1 MB leaf off its alignment.
+ * GMAP_ENOENT: frames are mapped whose slot is not in the map. GMAP_ENOMEM: no memory to make it in, or tables of 2 GiB and more. */
 GMAP_API gmap_status gmap_image_export(uint64_t space, uint64_t real_base, const gmap_image_sink *sink, uint64_t *asce);
 
 #define GMAP_SLOT_READONLY 0x1u        /* guest writes are GMAP_PIC_PROTECTION */
@@ -301,7 +301,7 @@ typedef struct gmap_slot {
  * GMAP_EINVAL: misaligned, wrapped, beyond the limit. GMAP_ENOENT: deleting what is not there. GMAP_ENOBUFS:
  * final_bitmap too short. GMAP_EBUSY: move or resize of a slot with a backing (deleting it ends the backing).
  * GMAP_ENOMEM. GMAP_ETIMEDOUT: the change is made, but readers did not leave in time: their last writes may be
- * missing from final_bitmap. */
+ * missing from final_bitmap; where logging was turned on every page counts as dirty. */
 GMAP_API gmap_status gmap_slot_set(uint64_t space, const gmap_slot *slot);
 
 /* ---- Threads --------------------------------------------------------------------------------------------------- */
@@ -317,9 +317,9 @@ typedef struct gmap_vcpu_config {
   uint32_t reserved;
 } gmap_vcpu_config;
 
-/* Opens a vcpu for the calling thread, which is the one that will walk (a vcpu that moves to another thread is known
- * there from its next gmap_fault on). view may be NULL for a host that only calls functions: then gmap_fault leaves
- * no section open. GMAP_ENOMEM. GMAP_EINVAL. */
+/* [WAITS] Opens a vcpu for the calling thread, which is the one that will walk (a vcpu that moves to another thread
+ * is known there from its next gmap_fault on). view may be NULL for a host that only calls functions: then gmap_fault
+ * leaves no section open. GMAP_ENOMEM. GMAP_EINVAL. */
 GMAP_API gmap_status gmap_vcpu_open(uint64_t space, const gmap_vcpu_config *config, uint64_t *vcpu,
                                     struct gmap_view **view);
 
@@ -423,15 +423,14 @@ GMAP_API gmap_status gmap_populate(uint64_t space, uint64_t guest_addr, uint64_t
  * unknown flag. bit i of the bitmap is page first_page + i of the slot; bits past n in the last word are zero (or
  * kept, with OR). */
 
-/* KVM's GET_DIRTY_LOG under manual protect: the dirty bits, nothing re-armed or consumed. flags: 0. bitmap has
+/* [WAITS] KVM's GET_DIRTY_LOG under manual protect: the dirty bits, nothing re-armed or consumed. flags: 0. bitmap has
  * (n + 63) / 64 words and may be NULL to count only; dirty_pages may be NULL. */
 GMAP_API gmap_status gmap_dirty_get(uint64_t space, uint32_t slot, uint64_t first_page, uint64_t n, uint32_t flags,
                                     uint64_t *bitmap, uint64_t *dirty_pages);
 
 /* [WAITS] KVM's CLEAR_DIRTY_LOG: marks clean and re-arms exactly the pages whose bits are set. KVM's rules:
  * first_page is a multiple of 64, n too unless the range ends with the slot; otherwise GMAP_EINVAL. flags: 0. Copy
- * the pages after it returned. GMAP_ETIMEDOUT: done, but readers did not leave: a store of theirs may come after a
- * copy made now; clear again first. */
+ * the pages after it returned. GMAP_ETIMEDOUT: readers did not leave; the pages stay dirty: clear again. */
 GMAP_API gmap_status gmap_dirty_clear(uint64_t space, uint32_t slot, uint64_t first_page, uint64_t n, uint32_t flags,
                                       const uint64_t *bitmap);
 
@@ -474,8 +473,8 @@ GMAP_API gmap_status gmap_backing_attach(uint64_t space, uint32_t slot, const gm
 /* The userfaultfd; it stays the library's. */
 GMAP_API gmap_status gmap_backing_fd(uint64_t backing, int32_t *fd);
 
-/* [WAITS] Collects the last dirty pages into the slot's log, unregisters the memory and returns the slot to the
- * tables. */
+/* [WAITS] Collects the last dirty pages into the slot's log, unregisters the memory and returns the slot to the tables.
+ * GMAP_ETIMEDOUT: detached, but readers did not leave: every page counts as dirty. */
 GMAP_API gmap_status gmap_backing_detach(uint64_t backing);
 
 #ifdef __cplusplus

@@ -27,7 +27,7 @@ extern "C" {
 #define GMAP_INLINE_VERSION 1u
 
 #define GMAP_INLINE_ASK 1  /* call gmap_fault(view->vcpu, view->ask_addr, access, ...), then try again */
-#define GMAP_INLINE_TORN 2 /* the access crosses pages that are not neighbours in host memory: access them one by one */
+#define GMAP_INLINE_TORN 2 /* the access crosses pages that are not neighbours in host memory, or wraps: access them one by one */
 
 /* The words of a space that every walk reads. Written by the library only. */
 typedef struct gmap_space_word {
@@ -57,6 +57,7 @@ typedef struct gmap_view {
 
 #ifndef GMAP_ATOMIC_LOAD
 #define GMAP_ATOMIC_LOAD(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define GMAP_ATOMIC_LOAD_SEQ_CST(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)
 #define GMAP_ATOMIC_STORE_RELEASE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define GMAP_ATOMIC_CAS(p, expected, v) \
   __atomic_compare_exchange_n((p), (expected), (v), 0, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)
@@ -127,7 +128,8 @@ static inline void gmap_summary_(uint64_t *segment, uint64_t guest_addr) {
   uint32_t *word = (uint32_t *)(table + GMAP_SUMMARY_OFFSET) + ((guest_addr >> 20) & 0x7FFu);
   uint32_t bit = (uint32_t)1 << ((guest_addr >> 15) & 31u);
   GMAP_INLINE_YIELD(3);
-  if (!(GMAP_ATOMIC_LOAD(word) & bit)) GMAP_ATOMIC_OR32(word, bit);
+  /* Not before the compare-and-swap of the entry: an acquire load may pass its store on machines with weak order. */
+  if (!(GMAP_ATOMIC_LOAD_SEQ_CST(word) & bit)) GMAP_ATOMIC_OR32(word, bit);
   GMAP_INLINE_YIELD(4);
 }
 
@@ -184,7 +186,7 @@ static inline gmap_status gmap_store_page_(gmap_view *view, uint64_t guest_addr,
 static inline gmap_status gmap_next_pages_(gmap_view *view, uint64_t guest_addr, uint64_t last, uint32_t access,
                                            uintptr_t host) {
   uint64_t page = (guest_addr | 0xFFFu) + 1;
-  if (last < guest_addr) return gmap_ask_(view, guest_addr); /* wraps: the library names the condition */
+  if (last < guest_addr) return GMAP_INLINE_TORN; /* wraps */
   for (; page <= last && page != 0; page += 4096u) {
     uintptr_t next;
     gmap_status status = access == GMAP_ACCESS_WRITE ? gmap_store_page_(view, page, &next)

@@ -138,19 +138,19 @@ static void input_in_every_size(const input *in) {
   unsigned char *bytes;
   size_t i;
   for (i = 0; i < 4; i++) answers(in, copy_of(in, 8, too_short[i]), GMAP_EINVAL, "under 8 bytes");
-  answers(in, copy_of(in, in->size, 0x10001), GMAP_E2BIG, "over 64 KiB"); /* nothing behind the struct is read */
+  answers(in, copy_of(in, in->size, 4097), GMAP_E2BIG, "over 4096 bytes"); /* nothing behind the struct is read */
   answers(in, copy_of(in, in->size, ~(uint32_t)0), GMAP_E2BIG, "never set");
   answers(in, copy_of(in, in->shorter, (uint32_t)in->shorter), 0, "shorter");
   answers(in, copy_of(in, in->size, (uint32_t)in->size), 0, "exact");
   answers(in, copy_of(in, in->size + 8, (uint32_t)in->size + 8), 0, "longer with a zero tail");
-  answers(in, copy_of(in, in->size + 4096, (uint32_t)in->size + 4096), 0, "much longer with a zero tail");
+  answers(in, copy_of(in, in->size + 2048, (uint32_t)in->size + 2048), 0, "much longer with a zero tail");
   for (i = in->size; i < in->size + 24; i++) {
     bytes = copy_of(in, in->size + 24, (uint32_t)in->size + 24);
     bytes[i] = 1;
     answers(in, bytes, GMAP_E2BIG, "longer with a non-zero tail");
   }
-  bytes = copy_of(in, in->size + 4096, (uint32_t)in->size + 4096);
-  bytes[in->size + 4095] = 0x80;
+  bytes = copy_of(in, in->size + 2048, (uint32_t)in->size + 2048);
+  bytes[in->size + 2047] = 0x80;
   answers(in, bytes, GMAP_E2BIG, "much longer with a non-zero last byte");
 }
 

@@ -232,6 +232,18 @@ static void crossing_stores_mark_both(void) {
   fixture_close(&f);
 }
 
+/* An access that wraps around the end of the address space: its first page is mapped, so asking would never end. */
+static void wrapped(void) {
+  fixture f;
+  void *host = NULL;
+  fixture_open(&f, SIZE, GMAP_SLOT_LOG_DIRTY, GMAP_SPLIT_LAZY);
+  gmap_enter(f.view);
+  CHECK_STATUS(gmap_load_resolve(f.view, GUEST + 4, ~(uint64_t)0, &host, NULL), GMAP_INLINE_TORN);
+  CHECK_STATUS(gmap_store_resolve(f.view, GUEST + 4, ~(uint64_t)0, &host, NULL), GMAP_INLINE_TORN);
+  gmap_leave(f.view);
+  fixture_close(&f);
+}
+
 /* Two slots side by side in the guest, apart in the host. */
 static void torn(void) {
   fixture f;
@@ -278,6 +290,7 @@ int main(void) {
   the_second_writer_marks();
   crossing_stores_mark_both();
   torn();
+  wrapped();
   readonly_slot();
   return check_done("inline");
 }

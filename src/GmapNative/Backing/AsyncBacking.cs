@@ -36,10 +36,10 @@ internal sealed unsafe class AsyncBacking : ISlotBacking
     public int Descriptor => _fault;
 
     /// <summary>Registers a slot's host memory. See <c>gmap_backing_attach</c> for the results.</summary>
-    public static int TryCreate(AddressSpace space, Slot slot, out AsyncBacking? backing)
+    public static int TryCreate(AddressSpace space, Slot slot, out AsyncBacking? backing, out string? complaint)
     {
         backing = null;
-        int status = Userfaultfd.TryOpen(space.Engine, out int fault, out int pagemap);
+        int status = Userfaultfd.TryOpen(out int fault, out int pagemap, out complaint);
         if (status != Status.Ok)
         {
             return status;
@@ -60,9 +60,9 @@ internal sealed unsafe class AsyncBacking : ISlotBacking
         }
         bool busy = mapped && Kernel.LastError == Kernel.Busy;
         created.Close();
-        space.Engine.Log(LogLevel.Error, busy
+        complaint = busy
             ? "The slot's memory is registered with another userfaultfd: detach that one first."
-            : "The slot's memory cannot be tracked: it must be mapped, and anonymous, shared or hugetlb memory.");
+            : "The slot's memory cannot be tracked: it must be mapped, and anonymous, shared or hugetlb memory.";
         return busy ? Status.Busy : Status.Fault;
     }
 
@@ -97,6 +97,7 @@ internal sealed unsafe class AsyncBacking : ISlotBacking
             };
             while (scan.Start < end)
             {
+                NativeMemory.Clear(_vector, VectorLength * (nuint)sizeof(Kernel.Region));
                 int regions = _fault < 0 ? -1 : Kernel.Control(_pagemap, Kernel.IoctlPagemapScan, &scan);
                 if (regions < 0 && _fault >= 0 && Kernel.LastError == Kernel.Interrupted)
                 {
@@ -104,6 +105,7 @@ internal sealed unsafe class AsyncBacking : ISlotBacking
                 }
                 if (regions < 0)
                 {
+                    found += _fault < 0 ? 0 : Pour(VectorLength, into); // re-protected before the scan failed: seen only here
                     return Status.Fault; // unmapped or unregistered behind our back: what was found before is poured
                 }
                 SpaceCounters.Add(ref _counters.BackingScans);

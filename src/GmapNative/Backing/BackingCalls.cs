@@ -14,30 +14,52 @@ internal static class BackingCalls
         {
             return Status.Deadlock;
         }
+        int status;
+        string? complaint;
         lock (space.Configuration)
         {
-            Slot? old = space.IsDead ? null : space.Map.ById(slotId);
-            if (old is null || old.Backing is not null)
-            {
-                return space.IsDead ? Status.BadHandle : old is null ? Status.NoEntry : Status.Busy;
-            }
-            int status = AsyncBacking.TryCreate(space, old, out AsyncBacking? created);
-            status = status == Status.Ok && old.Tracking is not null ? created!.Arm() : status;
-            if (status != Status.Ok)
-            {
-                created?.Close();
-                return status;
-            }
-            // The kernel tracks already; what the tables know goes to the log, and they map anew without being armed.
-            Slot slot = old with { Backing = created };
-            SlotMap map = space.Map.Without(old).With(slot);
-            space.Publish(map);
-            space.Epochs.WaitForCalls();
-            status = new RangeUnmapper(space, slot, map, insist: true).Unmap(slot.GuestAddress, slot.End, out _);
-            int grace = space.Limbo.GraceAndReclaim();
-            backing = created;
-            return status != Status.Ok ? status : grace;
+            status = AttachLocked(space, slotId, out backing, out complaint);
         }
+        if (complaint is not null)
+        {
+            space.Engine.Log(LogLevel.Error, complaint); // no lock held (rule 8)
+        }
+        return status;
+    }
+
+    private static int AttachLocked(AddressSpace space, uint slotId, out AsyncBacking? backing, out string? complaint)
+    {
+        backing = null;
+        complaint = null;
+        Slot? old = space.IsDead ? null : space.Map.ById(slotId);
+        if (old is null || old.Backing is not null)
+        {
+            return space.IsDead ? Status.BadHandle : old is null ? Status.NoEntry : Status.Busy;
+        }
+        int status = AsyncBacking.TryCreate(space, old, out AsyncBacking? created, out complaint);
+        status = status == Status.Ok && old.Tracking is not null ? created!.Arm() : status;
+        if (status != Status.Ok)
+        {
+            created?.Close();
+            return status;
+        }
+        // The kernel tracks already. What the tables know from before goes to the log; then they map anew without being armed,
+        // and their marks count no longer.
+        if (old.Tracking is not null)
+        {
+            lock (old.Tracking.Gate)
+            {
+                _ = new SegmentWalk(space, old).Take(old.GuestAddress, old.End, old.Tracking.Log);
+            }
+        }
+        Slot slot = old with { Backing = created };
+        SlotMap map = space.Map.Without(old).With(slot);
+        space.Publish(map);
+        space.Epochs.WaitForCalls();
+        status = new RangeUnmapper(space, slot, map, insist: true).Unmap(slot.GuestAddress, slot.End, out _);
+        int grace = space.Limbo.GraceAndReclaim();
+        backing = created;
+        return status != Status.Ok ? status : grace;
     }
 
     /// <summary>See <c>gmap_backing_detach</c>.</summary>
@@ -65,6 +87,10 @@ internal static class BackingCalls
             {
                 _ = new SegmentWalk(space, slot).Take(slot.GuestAddress, slot.End, log: null);
                 status = space.Limbo.GraceAndReclaim();
+                if (status != Status.Ok)
+                {
+                    slot.Tracking.Log.OrRange(0, slot.Pages); // readers go on storing by old rights: the next harvest waits for them
+                }
                 int collected = backing.Collect(0, slot.Pages, rearm: false, slot.Tracking.Log, out _);
                 status = status != Status.Ok ? status : collected;
             }

@@ -1,5 +1,3 @@
-using GmapNative.Space;
-
 namespace GmapNative.Backing;
 
 /// <summary>
@@ -21,7 +19,7 @@ internal static unsafe class Userfaultfd
         {
             if (s_available == 0)
             {
-                int status = TryOpen(null, out int fault, out int pagemap);
+                int status = TryOpen(out int fault, out int pagemap, out _);
                 if (status == Status.Ok)
                 {
                     _ = Kernel.Close(fault);
@@ -33,23 +31,22 @@ internal static unsafe class Userfaultfd
         }
     }
 
-    /// <summary>
-    /// Two descriptors: the userfaultfd and the process's pagemap. Says through the log what is missing, and the way out.
-    /// </summary>
-    public static int TryOpen(Engine? engine, out int fault, out int pagemap)
+    /// <summary>Two descriptors: the userfaultfd and the process's pagemap; or what is missing, and the way out.</summary>
+    public static int TryOpen(out int fault, out int pagemap, out string? complaint)
     {
+        complaint = null;
         pagemap = -1;
         fault = Kernel.OpenUserfaultfd(Kernel.UserfaultfdUserModeOnly | Kernel.CloseOnExec | Kernel.NonBlocking);
         if (fault < 0)
         {
             bool refused = Kernel.LastError == Kernel.NotPermitted;
-            engine?.Log(LogLevel.Error, refused
+            complaint = refused
                 ? "userfaultfd is refused (a seccomp filter?): allow the system call, or " + WayOut
-                : "This kernel has no userfaultfd: " + WayOut);
+                : "This kernel has no userfaultfd: " + WayOut;
             return refused ? Status.NotPermitted : Status.NotSupported;
         }
-        int status = TryNegotiate(fault, engine);
-        status = status == Status.Ok ? TryOpenPagemap(engine, out pagemap) : status;
+        int status = TryNegotiate(fault, out complaint);
+        status = status == Status.Ok ? TryOpenPagemap(out pagemap, out complaint) : status;
         if (status != Status.Ok)
         {
             _ = Kernel.Close(fault);
@@ -58,26 +55,27 @@ internal static unsafe class Userfaultfd
         return status;
     }
 
-    private static int TryNegotiate(int fault, Engine? engine)
+    private static int TryNegotiate(int fault, out string? complaint)
     {
+        complaint = null;
         // On this stack frame, for the duration of the call, like every argument below.
         var api = new Kernel.Api { Version = Kernel.UserfaultfdApi, Features = Needed | Kernel.FeatureSharedMemory };
         if (Kernel.Control(fault, Kernel.IoctlApi, &api) == 0)
         {
             return Status.Ok;
         }
-        engine?.Log(LogLevel.Error, "This kernel's userfaultfd has no asynchronous write-protect (Linux 6.7 has): " + WayOut);
+        complaint = "This kernel's userfaultfd has no asynchronous write-protect (Linux 6.7 has): " + WayOut;
         return Status.NotSupported;
     }
 
-    private static int TryOpenPagemap(Engine? engine, out int pagemap)
+    private static int TryOpenPagemap(out int pagemap, out string? complaint)
     {
+        complaint = null;
         pagemap = Kernel.Open("/proc/self/pagemap", Kernel.CloseOnExec, 0);
         if (pagemap < 0)
         {
-            engine?.Log(
-                LogLevel.Error,
-                "/proc/self/pagemap cannot be opened: mount /proc, and call prctl(PR_SET_DUMPABLE, 1) after dropping privileges.");
+            complaint =
+                "/proc/self/pagemap cannot be opened: mount /proc, and call prctl(PR_SET_DUMPABLE, 1) after dropping privileges.";
             return Status.NotPermitted;
         }
         var scan = new Kernel.Scan
@@ -92,7 +90,7 @@ internal static unsafe class Userfaultfd
         }
         _ = Kernel.Close(pagemap);
         pagemap = -1;
-        engine?.Log(LogLevel.Error, "This kernel has no PAGEMAP_SCAN (Linux 6.7 has): " + WayOut);
+        complaint = "This kernel has no PAGEMAP_SCAN (Linux 6.7 has): " + WayOut;
         return Status.NotSupported;
     }
 }

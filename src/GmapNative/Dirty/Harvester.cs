@@ -30,6 +30,10 @@ internal static unsafe class Harvester
         {
             return status;
         }
+        if (space.Epochs.IsCallerInside())
+        {
+            return Status.Deadlock; // the harvest lock may be held by a detach that waits for the caller (rule 8)
+        }
         SlotTracking tracking = range.Tracking;
         lock (tracking.Gate)
         {
@@ -64,24 +68,14 @@ internal static unsafe class Harvester
         {
             return Status.Deadlock;
         }
-        bool any = false;
-        lock (range.Tracking.Gate)
+        status = CollectBits(ref range, bitmap, out bool any, out ulong moves);
+        while (status == Status.Ok && any)
         {
-            status = Refresh(ref range);
-            for (ulong done = 0; done < count && status == Status.Ok; done += 64)
+            status = space.Epochs.WaitForGrace();
+            if (status == Status.Ok)
             {
-                ulong bits = bitmap[done / 64] & range.MaskAt(done); // the caller's buffer, as above
-                if (bits != 0)
-                {
-                    status = ClearWord(range, first + done, bits, ref any);
-                }
+                status = TryDrop(ref range, bitmap, ref moves, out any);
             }
-        }
-        if (any)
-        {
-            space.Tree.BumpGeneration();
-            int grace = space.Epochs.WaitForGrace();
-            status = status != Status.Ok ? status : grace;
         }
         Count(space, begin);
         return status;
@@ -113,7 +107,6 @@ internal static unsafe class Harvester
         }
         while (status == Status.Ok && any)
         {
-            space.Tree.BumpGeneration();
             status = space.Epochs.WaitForGrace();
             if (status == Status.Ok)
             {
@@ -139,8 +132,43 @@ internal static unsafe class Harvester
                 tracking.Moves += tracking.Log.MoveTo(tracking.Epoch, range.First, range.Count) ? 1UL : 0;
                 any = tracking.Epoch.Any(range.First, range.Count);
                 moves = tracking.Moves;
+                Bump(range, any);
             }
             return status;
+        }
+    }
+
+    /// <summary>As <see cref="Collect"/>, for the set bits of the caller's bitmap.</summary>
+    private static int CollectBits(ref Range range, ulong* bitmap, out bool any, out ulong moves)
+    {
+        any = false;
+        SlotTracking tracking = range.Tracking;
+        lock (tracking.Gate)
+        {
+            int status = Refresh(ref range);
+            for (ulong done = 0; done < range.Count && status == Status.Ok; done += 64)
+            {
+                ulong bits = bitmap[done / 64] & range.MaskAt(done); // the caller's buffer of (count + 63) / 64 words
+                if (bits != 0)
+                {
+                    status = CollectWord(range, range.First + done, bits);
+                    any |= (tracking.Epoch.Peek(range.First + done) & bits) != 0;
+                }
+            }
+            moves = tracking.Moves;
+            Bump(range, any);
+            return status;
+        }
+    }
+
+    /// <summary>
+    /// Ends cached rights (rule 4) before the grace. Under the harvest lock: the space cannot end before its slots' logs are let go.
+    /// </summary>
+    private static void Bump(in Range range, bool any)
+    {
+        if (any)
+        {
+            range.Space.Tree.BumpGeneration();
         }
     }
 
@@ -224,26 +252,49 @@ internal static unsafe class Harvester
     private static void Zero(ulong* bitmap, ulong count) =>
         new System.Span<ulong>(bitmap, (int)((count + 63) / 64)).Clear(); // the caller's buffer, as above
 
-    private static int ClearWord(in Range range, ulong page, ulong bits, ref bool any)
+    /// <summary>Takes the dirty ones of <paramref name="bits"/> and moves them into the epoch, where a failure cannot lose them.</summary>
+    private static int CollectWord(in Range range, ulong page, ulong bits)
     {
         SlotTracking tracking = range.Tracking;
         int status = Status.Ok;
         if (range.Slot.Backing is not null)
         {
-            any |= ((tracking.Log.Peek(page) | tracking.Epoch.Peek(page)) & bits) != 0;
             status = CollectMask(range.Slot.Backing, page, bits, tracking.Log);
         }
         else
         {
-            any |= new SegmentWalk(range.Space, range.Slot).TakeMask(page, bits, tracking.Log) != 0;
-            any |= ((tracking.Log.Peek(page) | tracking.Epoch.Peek(page)) & bits) != 0;
+            _ = new SegmentWalk(range.Space, range.Slot).TakeMask(page, bits, tracking.Log);
         }
-        if (status == Status.Ok)
+        ulong found = tracking.Log.Peek(page) & bits;
+        if (found != 0)
         {
-            tracking.Log.Clear(page, bits);
-            tracking.Epoch.Clear(page, bits);
+            _ = tracking.Epoch.Or(page, found);
+            tracking.Log.Clear(page, found);
+            tracking.Moves++;
         }
         return status;
+    }
+
+    /// <summary>Drops the set bits of the caller's bitmap, on the terms of <see cref="TryDeliver"/>.</summary>
+    private static int TryDrop(ref Range range, ulong* bitmap, ref ulong moves, out bool again)
+    {
+        again = false;
+        SlotTracking tracking = range.Tracking;
+        lock (tracking.Gate)
+        {
+            int status = Refresh(ref range);
+            if (status != Status.Ok)
+            {
+                return status;
+            }
+            again = tracking.Moves != moves;
+            moves = tracking.Moves;
+            for (ulong done = 0; !again && done < range.Count; done += 64)
+            {
+                tracking.Epoch.Clear(range.First + done, bitmap[done / 64] & range.MaskAt(done)); // the caller's buffer, as above
+            }
+            return Status.Ok;
+        }
     }
 
     private static int CollectMask(ISlotBacking backing, ulong page, ulong bits, PinnedBitmap log)

@@ -136,7 +136,10 @@ internal sealed class Arena : IDisposable
             return null;
         }
         locked = region.TryLock(0, bytes);
-        LockRefused |= !locked;
+        if (!locked)
+        {
+            LockRefused = true;
+        }
         if (!locked && _requireLock)
         {
             region.Dispose();

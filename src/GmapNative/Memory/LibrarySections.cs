@@ -18,7 +18,7 @@ internal static unsafe class LibrarySections
     /// <summary>Begins a section; give the result to <see cref="Leave"/>. At most 32 at once, the 33rd waits.</summary>
     public static int Enter()
     {
-        int slot = View.CurrentThread % Count;
+        int slot = (int)((uint)View.CurrentThread % Count);
         SpinWait spin = default;
         for (int tries = 1; ; tries++)
         {
@@ -31,6 +31,20 @@ internal static unsafe class LibrarySections
             if (tries % Count == 0)
             {
                 spin.SpinOnce(sleep1Threshold: -1);
+            }
+        }
+    }
+
+    /// <summary>Returns when every section that is open has ended. In none.</summary>
+    public static void WaitForAll()
+    {
+        Interlocked.MemoryBarrier();
+        for (int slot = 0; slot < Count; slot++)
+        {
+            ulong seen = Volatile.Read(ref Word(slot));
+            while (View.IsInside(seen) && Volatile.Read(ref Word(slot)) == seen)
+            {
+                _ = Libc.Yield();
             }
         }
     }

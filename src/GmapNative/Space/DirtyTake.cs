@@ -17,13 +17,12 @@ internal static class DirtyTake
     public static int Pages(
         SegmentCell cell, PageTable table, int group, ulong mask, Slot slot, ulong segment, PinnedBitmap? log, bool rearm = true)
     {
-        uint lines = LinesOf(mask);
-        if (rearm)
+        uint whole = rearm ? WholeLinesOf(mask) : 0;
+        if (whole != 0)
         {
-            cell.ClearSummary(lines << (8 * group));
+            cell.ClearSummary(whole << (8 * group)); // before the entries are looked at (rule 11)
         }
-        ulong dirty = table.SoftDirty(group, lines);
-        ulong taken = dirty & mask;
+        ulong taken = table.SoftDirty(group, LinesOf(mask)) & mask;
         if (taken != 0)
         {
             if (log is not null)
@@ -34,11 +33,6 @@ internal static class DirtyTake
             {
                 table.Arm(group, taken);
             }
-        }
-        uint left = rearm ? LinesOf(dirty & ~mask) : 0;
-        if (left != 0)
-        {
-            cell.SetSummary(left << (8 * group)); // after the clearing (rule 11)
         }
         return System.Numerics.BitOperations.PopCount(taken);
     }
@@ -103,4 +97,10 @@ internal static class DirtyTake
         }
         return lines;
     }
+
+    /// <summary>
+    /// The lines of which all pages are in the mask. The others may belong to two slots: were a bit cleared, if only until it is set
+    /// back, a harvest of the other slot could pass its dirty page over.
+    /// </summary>
+    private static uint WholeLinesOf(ulong mask) => LinesOf(mask) & ~LinesOf(~mask);
 }

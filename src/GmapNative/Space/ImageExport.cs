@@ -49,6 +49,10 @@ internal static unsafe class ImageExport
         {
             return Status.Invalid;
         }
+        if (space.Epochs.IsCallerInside())
+        {
+            return Status.Deadlock; // who holds the configuration lock may be waiting for the caller to leave
+        }
         lock (space.Configuration)
         {
             if (space.IsDead)

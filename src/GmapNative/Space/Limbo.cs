@@ -20,6 +20,9 @@ internal sealed class Limbo(AddressSpace space)
     /// <summary>Tables of a kind that wait.</summary>
     public int Count(TableKind kind) => _tables.FindAll(retired => retired.Kind == kind).Count;
 
+    /// <summary>Makes sure that the next <see cref="Add"/>, which comes with an entry's lock held, allocates nothing.</summary>
+    public void EnsureRoom() => _tables.EnsureCapacity(_tables.Count + 1);
+
     public void Add(nint table, TableKind kind)
     {
         _tables.Add(new Retired(table, kind));

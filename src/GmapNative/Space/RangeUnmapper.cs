@@ -14,7 +14,8 @@ namespace GmapNative.Space;
 /// <param name="insist">Go on when readers hold a full limbo; the status tells.</param>
 internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap tokens, bool insist)
 {
-    private readonly PinnedBitmap? _log = slot.Tracking?.Log;
+    // Where the kernel is the truth the entries' marks say nothing (rule 21).
+    private readonly PinnedBitmap? _log = slot.TracksEntries ? slot.Tracking!.Log : null;
 
     /// <summary>
     /// Unmaps start..end-1 of the slot (page aligned). No memory (a split) and timed out (limbo full of tables that
@@ -32,6 +33,7 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
             {
                 held = space.Limbo.GraceAndReclaim();
             }
+            space.Limbo.EnsureRoom();
             int status = held != Status.Ok && !insist ? held : UnmapSegment(segment, next, stop);
             if (status != Status.Ok)
             {

@@ -154,14 +154,14 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         SlotMap map = space.Map.Without(old);
         space.Publish(map);
         space.Epochs.WaitForCalls();
-        if (old is { Backing: not null, Tracking: not null })
-        {
-            LastTake(old);
-        }
-        old.Backing?.Close();
         int status = UnmapAll(old, map);
         RetireRegions(old, map);
         int grace = space.Limbo.GraceAndReclaim();
+        if (old is { Backing: not null, Tracking: not null })
+        {
+            LastTake(old); // after the last store through a mapping
+        }
+        old.Backing?.Close();
         return status != Status.Ok ? status : grace;
     }
 
@@ -243,6 +243,10 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         }
         SpaceCounters.Add(ref space.Counters.Armings, arms ? 1 : 0);
         int grace = arms || disarms || request.ReadOnly != old.IsReadOnly ? space.Limbo.GraceAndReclaim() : Status.Ok;
+        if (arms && slot.Backing is null && grace != Status.Ok)
+        {
+            tracking!.Log.OrRange(0, slot.Pages); // readers go on storing by old rights: the next harvest waits for them
+        }
         if (disarms)
         {
             HandOut(old, request);

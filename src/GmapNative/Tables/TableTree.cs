@@ -181,7 +181,7 @@ internal sealed unsafe class TableTree
         return true;
     }
 
-    /// <summary>How many tables are linked. Under the configuration lock, so that none of them goes meanwhile.</summary>
+    /// <summary>How many tables are linked. In a section or under the configuration lock, so that none of them is freed meanwhile.</summary>
     public TableCount Count()
     {
         Asce asce = Asce;

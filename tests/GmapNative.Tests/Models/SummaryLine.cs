@@ -3,19 +3,21 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Models;
 
 /// <summary>
-/// Rule 11: a harvest of a part of a summary line: clear the line's bit, take the entries in range, set the bit
-/// back if one out of range is still soft-dirty. One entry in range (1), one out of it (2).
+/// Rule 11: a harvest of a part of a summary line leaves the line's bit alone. One entry in range (1), one out of it (2),
+/// which another slot's harvest (H2) looks for.
 /// </summary>
 [TestFixture]
 public sealed class SummaryLine
 {
     private const string Unsummarized = "an entry is marked and its summary bit is clear";
     private const string Lost = "a store is neither copied nor marked";
+    private const string PassedOver = "a harvest that began after a store of its slot passed it over";
     private const byte InRange = 1;
     private const byte OutOfRange = 2;
 
     public enum Variant
     {
+        LeavesTheBit,
         SetsBitBack,
         ForgetsTheRest,
         ChecksBeforeClearing,
@@ -32,7 +34,7 @@ public sealed class SummaryLine
     [TestCase(Writers.BothOutOfRange)]
     [TestCase(Writers.OneEach)]
     [TestCase(Writers.BothInRange)]
-    public void Rule_holds(Writers writers) => Check.Holds(Build(Variant.SetsBitBack, writers));
+    public void Rule_holds(Writers writers) => Check.Holds(Build(Variant.LeavesTheBit, writers));
 
     [TestCase(Variant.ForgetsTheRest, Writers.BothOutOfRange)]
     [TestCase(Variant.ForgetsTheRest, Writers.OneEach)]
@@ -42,15 +44,30 @@ public sealed class SummaryLine
     public void Without_it_fails(Variant variant, Writers writers) =>
         Check.Fails(Build(variant, writers), Unsummarized);
 
-    /// <summary>The entry in range is dirty from before, so the summary bit is set.</summary>
+    [TestCase(Writers.BothOutOfRange)]
+    [TestCase(Writers.OneEach)]
+    public void Setting_it_back_is_too_late(Writers writers) =>
+        Check.Fails(Build(Variant.SetsBitBack, writers), PassedOver);
+
+    /// <summary>The entry in range is dirty from before, so the summary bit is set; clean where nobody clears the bit.</summary>
     private static Model<State> Build(Variant variant, Writers writers)
     {
         byte first = writers == Writers.BothInRange ? InRange : OutOfRange;
         byte second = writers == Writers.BothOutOfRange ? OutOfRange : InRange;
-        return new Model<State>(new State { SoftDirty = InRange, Writable = InRange, Summary = true })
+        byte before = variant == Variant.LeavesTheBit ? (byte)0 : InRange;
+        Model<State> model = new Model<State>(new State { SoftDirty = before, Writable = before, Summary = before != 0 })
             .Thread("W1", w => Write(w, first, 1))
             .Thread("W2", w => Write(w, second, 2))
-            .Thread("H", h => Harvest(h, variant))
+            .Thread("H", h => Harvest(h, variant));
+        if ((variant is Variant.LeavesTheBit or Variant.SetsBitBack) && writers != Writers.BothInRange)
+        {
+            model.Thread("H2", h => h
+                .Do("begin", (ref s) => s.Due = s.MemoryOut != 0)
+                .Do("test summary", (ref s) => s.PassedOver = s.Due && !s.Summary));
+        }
+
+        return model
+            .Never(PassedOver, (in s) => s.PassedOver)
             .NeverAtEnd(Unsummarized, (in s) => s.SoftDirty != 0 && !s.Summary)
             .NeverAtEnd(Lost, (in s) => s.MemoryIn != s.CopyIn && (s.SoftDirty & InRange) == 0)
             .NeverAtEnd(Lost, (in s) => s.MemoryOut != 0 && (s.SoftDirty & OutOfRange) == 0);
@@ -91,6 +108,9 @@ public sealed class SummaryLine
                 CheckRest(h);
                 SetBack(h);
                 break;
+            case Variant.LeavesTheBit:
+                Take(h);
+                break;
             default:
                 Clear(h);
                 Take(h);
@@ -130,6 +150,8 @@ public sealed class SummaryLine
         public bool Summary;
         public bool Took;
         public bool RestIsDirty;
+        public bool Due;
+        public bool PassedOver;
         public byte MemoryIn;
         public byte MemoryOut;
         public byte CopyIn;

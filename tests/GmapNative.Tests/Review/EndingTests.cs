@@ -1,0 +1,81 @@
+using System.Threading;
+using GmapNative.Exports;
+using GmapNative.Exports.Abi;
+using GmapNative.Memory;
+using GmapNative.Space;
+using NUnit.Framework;
+
+namespace GmapNative.Tests.Review;
+
+/// <summary>Calls in flight while another thread destroys what they work on; and structs that claim an impossible size.</summary>
+[TestFixture]
+public sealed unsafe class EndingTests
+{
+    [Test]
+    public void A_harvest_in_flight_does_not_write_into_the_words_of_a_space_that_ended()
+    {
+        for (int round = 0; round < 300; round++)
+        {
+            using var host = new Host(Host.Segment);
+            Assert.That(host.SetSlot(1, 0, 64 * Host.Page, Spaces.SlotLogDirty), Is.Zero);
+            AddressSpace space = host.Inside;
+            SpaceWords* words = space.Words;
+            var harvester = new Thread(() =>
+            {
+                ulong bits;
+                for (int status = 0; status == Status.Ok;)
+                {
+                    _ = host.Mark(0);
+                    status = Dirty.Harvester.Harvest(space, 1, 0, 64, default, &bits, 1, out _);
+                }
+            });
+            harvester.Start();
+            Thread.SpinWait(2000 + (round * 100));
+            Assert.That(host.DestroySpace(), Is.Zero);
+            words->Generation = 0x1234_5678; // their next owner
+            harvester.Join();
+            Assert.That(words->Generation, Is.EqualTo(0x1234_5678UL), $"round {round}");
+        }
+    }
+
+    [Test]
+    public void Figures_of_an_engine_may_be_asked_while_it_ends()
+    {
+        for (int round = 0; round < 50; round++)
+        {
+            var config = new EngineConfig { struct_size = (uint)sizeof(EngineConfig), arena_bytes = 1 << 20 };
+            ulong engine;
+            delegate* unmanaged<EngineConfig*, ulong*, int> create = &Engines.Create;
+            Assert.That(create(&config, &engine), Is.Zero);
+            ulong handle = engine;
+            var asker = new Thread(() =>
+            {
+                var stats = new EngineStats { struct_size = (uint)sizeof(EngineStats) };
+                delegate* unmanaged<ulong, EngineStats*, int> get = &Engines.GetStats;
+                while (get(handle, &stats) == Status.Ok)
+                {
+                }
+            });
+            asker.Start();
+            Thread.Sleep(1);
+            delegate* unmanaged<ulong, int> destroy = &Engines.Destroy;
+            Assert.That(destroy(engine), Is.Zero);
+            asker.Join();
+        }
+    }
+
+    [TestCase(4097u)]
+    [TestCase(0x8000_0000u)]
+    [TestCase(uint.MaxValue)]
+    public void A_struct_of_an_impossible_size_is_not_looked_at(uint size)
+    {
+        using var host = new Host(2 * Host.Segment);
+        var stats = new EngineStats { struct_size = size };
+        delegate* unmanaged<ulong, EngineStats*, int> get = &Engines.GetStats;
+        Assert.That(get(host.Engine, &stats), Is.EqualTo(Status.Invalid));
+        Assert.That(stats.limit_bytes, Is.Zero);
+        var slot = new SlotConfig { struct_size = size };
+        delegate* unmanaged<ulong, SlotConfig*, int> set = &Spaces.SetSlot;
+        Assert.That(set(host.Space, &slot), Is.EqualTo(Status.ArgumentTooBig));
+    }
+}
