@@ -26,7 +26,7 @@ public sealed unsafe class EndingTests
                 for (int status = 0; status == Status.Ok;)
                 {
                     _ = host.Mark(0);
-                    status = Dirty.Harvester.Harvest(space, 1, 0, 64, default, &bits, 1, out _);
+                    status = GmapNative.Dirty.Harvester.Harvest(space, 1, 0, 64, default, &bits, 1, out _);
                 }
             });
             harvester.Start();
