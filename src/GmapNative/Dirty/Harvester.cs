@@ -25,6 +25,7 @@ internal static unsafe class Harvester
     public static int Get(AddressSpace space, uint slotId, ulong first, ulong count, ulong* bitmap, out ulong dirty)
     {
         dirty = 0;
+        using var stay = new Stay(space);
         int status = Find(space, slotId, first, count, out Range range);
         if (status != Status.Ok)
         {
@@ -55,6 +56,7 @@ internal static unsafe class Harvester
     public static int Clear(AddressSpace space, uint slotId, ulong first, ulong count, ulong* bitmap)
     {
         long begin = Stopwatch.GetTimestamp();
+        using var stay = new Stay(space);
         int status = Find(space, slotId, first, count, out Range range);
         if (status != Status.Ok)
         {
@@ -87,6 +89,7 @@ internal static unsafe class Harvester
     {
         dirty = 0;
         long begin = Stopwatch.GetTimestamp();
+        using var stay = new Stay(space);
         int status = Find(space, slotId, first, count, out Range range);
         if (status != Status.Ok)
         {
@@ -314,9 +317,9 @@ internal static unsafe class Harvester
     {
         range = default;
         Slot? slot = space.Map.ById(slotId);
-        if (slot?.Tracking is null)
+        if (space.IsDead || slot?.Tracking is null)
         {
-            return Status.NoEntry;
+            return space.IsDead ? Status.BadHandle : Status.NoEntry;
         }
         range = new Range(space, slot, slot.Tracking, first, count);
         return first > slot.Pages || count > slot.Pages - first ? Status.Invalid : Status.Ok;

@@ -125,14 +125,14 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
                 continue;
             }
             long elapsed = Elapsed(start);
-            if (timeout != 0 && (ulong)elapsed >= timeout)
-            {
-                return Status.TimedOut;
-            }
             if (view is not null && kick is not null && elapsed >= nextKick)
             {
                 kick(view.Vcpu);
                 nextKick = elapsed + KickAgainNanoseconds;
+            }
+            if (timeout != 0 && (ulong)elapsed >= timeout)
+            {
+                return Status.TimedOut;
             }
             Libc.SleepNanoseconds(SleepNanoseconds);
         }

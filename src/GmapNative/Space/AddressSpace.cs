@@ -38,6 +38,9 @@ internal sealed unsafe class AddressSpace
 
     public Epochs Epochs { get; }
 
+    /// <summary>Calls that wait for grace without the configuration lock.</summary>
+    public StayCount Stays { get; } = new();
+
     public Limbo Limbo { get; }
 
     public FaultResolver Faults { get; }
@@ -153,6 +156,7 @@ internal sealed unsafe class AddressSpace
             SlotMap last = Map;
             Publish(SlotMap.None);
             Epochs.WaitForCalls();
+            Stays.WaitForAll();
             foreach (Slot slot in last.Slots)
             {
                 Changes.Release(slot);

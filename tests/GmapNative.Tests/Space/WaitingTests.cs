@@ -38,6 +38,7 @@ public sealed class WaitingTests
 
     [TestCase("harvest")]
     [TestCase("clear")]
+    [TestCase("get")]
     [TestCase("unmap")]
     [TestCase("slot")]
     [TestCase("limit")]
@@ -51,6 +52,7 @@ public sealed class WaitingTests
         {
             "harvest" => test.Harvest(1, 0, 512, HarvestFlags.None, new ulong[8], out _),
             "clear" => test.Clear(1, 0, 512, [1, 0, 0, 0, 0, 0, 0, 0]),
+            "get" => test.Get(1, 0, 512, null, out _), // it may have to wait for one that waits for the caller
             "unmap" => RangeCalls.Unmap(test.Space, 0, Segment, out _),
             "slot" => test.Space.Changes.Set(new SlotRequest { Id = 1 }),
             "limit" => test.Space.SetLimit(4 * TwoGigabytes),
@@ -60,17 +62,6 @@ public sealed class WaitingTests
         Assert.That(status, Is.EqualTo(Status.Deadlock));
         Assert.That(test.Translate(0, Access.Write, out _), Is.Zero, "nothing changed");
         Assert.That(test.Harvest(1), Is.EqualTo(new[] { 0 }));
-    }
-
-    [Test]
-    public void Get_does_not_wait_and_goes_inside_a_section()
-    {
-        using TestSpace test = Make();
-        test.Write(0);
-        test.View.Enter();
-        Assert.That(test.Get(1, 0, 512, null, out ulong dirty), Is.Zero);
-        test.View.Leave();
-        Assert.That(dirty, Is.EqualTo(1));
     }
 
     [Test]
@@ -224,6 +215,38 @@ public sealed class WaitingTests
         Assert.That(test.Space.SetLimit(0), Is.EqualTo(Status.BadHandle));
         Assert.That(RangeCalls.Unmap(test.Space, 0, Page, out _), Is.EqualTo(Status.BadHandle));
         Assert.That(RangeCalls.Populate(test.Space, 0, Page, Access.Read, out _), Is.EqualTo(Status.BadHandle));
+    }
+
+    [Test]
+    public void Space_and_engine_do_not_end_under_a_harvest_that_waits()
+    {
+        for (int round = 0; round < 20; round++)
+        {
+            TestSpace test = Make();
+            test.Write(0);
+            View reader = test.OpenView();
+            reader.Owner = -1; // another thread's
+            reader.Enter();
+            var harvests = new Thread(() => test.Harvest(1, 0, 512, HarvestFlags.None, new ulong[8], out _));
+            long graces = test.Space.Epochs.GracePeriods;
+            harvests.Start();
+            Assert.That(SpinWait.SpinUntil(() => test.Space.Epochs.GracePeriods > graces, 5000), Is.True);
+            Thread.Sleep(1); // it looks at the reader's word from time to time by now
+            string? wrong = test.Close(); // the memory is gone: a harvest that still looked would end the process
+            harvests.Join();
+            Assert.That(wrong, Is.Null);
+        }
+    }
+
+    [Test]
+    public void Engine_that_ends_makes_no_more_spaces()
+    {
+        using var test = new TestSpace(new SpaceOptions { Limit = TwoGigabytes - 1 });
+        Assert.That(test.Engine.TryClose(), Is.False, "a space lives");
+        test.CloseView(test.View);
+        Assert.That(test.Space.TryDestroy(), Is.Zero);
+        Assert.That((test.Engine.TryClose(), test.Engine.TryClose()), Is.EqualTo((true, false)));
+        Assert.That(AddressSpace.TryCreate(test.Engine, new SpaceOptions { Limit = 0 }, out _), Is.EqualTo(Status.BadHandle));
     }
 
     [Test]
