@@ -182,6 +182,9 @@ static inline gmap_status gmap_store_page_(gmap_view *view, uint64_t guest_addr,
   return 0;
 }
 
+/* Whether an access leaves its page. True as well for a size of 0 and for one that wraps. */
+static inline int gmap_crosses_(uint64_t guest_addr, uint64_t size) { return size - 1 > (~guest_addr & 0xFFFu); }
+
 /* The pages behind the first of an access that crosses a page boundary (PROTOCOL.md, rule 3). */
 static inline gmap_status gmap_next_pages_(gmap_view *view, uint64_t guest_addr, uint64_t last, uint32_t access,
                                            uintptr_t host) {
@@ -204,7 +207,7 @@ static inline gmap_status gmap_load_ptr(gmap_view *view, uint64_t guest_addr, ui
   gmap_status status = gmap_load_page_(view, guest_addr, &at);
   if (status != 0) return status;
   *host = (void *)at;
-  return (guest_addr ^ last) >> 12 ? gmap_next_pages_(view, guest_addr, last, GMAP_ACCESS_READ, at) : 0;
+  return gmap_crosses_(guest_addr, size) ? gmap_next_pages_(view, guest_addr, last, GMAP_ACCESS_READ, at) : 0;
 }
 
 /* Translates `size` bytes (1 or more) for writing and makes their pages dirty. 0, GMAP_INLINE_ASK or
@@ -215,7 +218,7 @@ static inline gmap_status gmap_store_ptr(gmap_view *view, uint64_t guest_addr, u
   gmap_status status = gmap_store_page_(view, guest_addr, &at);
   if (status != 0) return status;
   *host = (void *)at;
-  return (guest_addr ^ last) >> 12 ? gmap_next_pages_(view, guest_addr, last, GMAP_ACCESS_WRITE, at) : 0;
+  return gmap_crosses_(guest_addr, size) ? gmap_next_pages_(view, guest_addr, last, GMAP_ACCESS_WRITE, at) : 0;
 }
 
 /* The two above with the library asked where needed: the whole access path of a translating host. Returns 0,
@@ -235,7 +238,7 @@ static inline gmap_status gmap_resolve_(gmap_view *view, uint64_t guest_addr, ui
     if (status != GMAP_INLINE_ASK) return status;
     status = gmap_fault(view->vcpu, view->ask_addr, access, result);
     if (status != 0) return status;
-    if ((guest_addr ^ (guest_addr + size - 1)) >> 12 == 0) {
+    if (!gmap_crosses_(guest_addr, size)) {
       *host = (void *)(uintptr_t)result->host_addr;
       return 0;
     }
@@ -280,7 +283,7 @@ static inline gmap_status gmap_cache_load(gmap_view *view, gmap_cache_entry *cac
   gmap_cache_entry *entry = cache + (page & mask);
   uint64_t differs = (entry->load_page ^ page) | (entry->generation ^ view->generation);
   gmap_status status;
-  if ((differs | ((guest_addr + size - 1) >> 12 ^ page)) == 0) {
+  if (differs == 0 && !gmap_crosses_(guest_addr, size)) {
     *host = (void *)(uintptr_t)(guest_addr + entry->addend);
     return 0;
   }
@@ -296,7 +299,7 @@ static inline gmap_status gmap_cache_store(gmap_view *view, gmap_cache_entry *ca
   gmap_cache_entry *entry = cache + (page & mask);
   uint64_t differs = (entry->store_page ^ page) | (entry->generation ^ view->generation);
   gmap_status status;
-  if ((differs | ((guest_addr + size - 1) >> 12 ^ page)) == 0) {
+  if (differs == 0 && !gmap_crosses_(guest_addr, size)) {
     *host = (void *)(uintptr_t)(guest_addr + entry->addend);
     return 0;
   }

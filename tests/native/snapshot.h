@@ -39,6 +39,7 @@ static inline void snapshot_take(const fixture *f, snapshot *s) {
     s->read_status[i] = gmap_translate(f->space, sample_address(f, i), GMAP_ACCESS_READ, &s->read[i]);
     s->write_status[i] = gmap_translate(f->space, sample_address(f, i), GMAP_ACCESS_WRITE, &s->write[i]);
   }
+  gmap_leave(f->view); /* after a fault it is inside, where gmap_dirty_get may not be called */
   s->dirty_status = gmap_dirty_get(f->space, SLOT, 0, PAGES_OF(f->size), 0, s->bitmap, &s->dirty);
 }
 

@@ -181,7 +181,7 @@ internal sealed unsafe class TableTree
         return true;
     }
 
-    /// <summary>How many tables are linked. In a section or under the configuration lock, so that none of them is freed meanwhile.</summary>
+    /// <summary>How many tables are linked. In a section or under the configuration lock: none of them is freed meanwhile.</summary>
     public TableCount Count()
     {
         Asce asce = Asce;

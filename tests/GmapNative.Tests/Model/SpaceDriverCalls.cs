@@ -193,7 +193,8 @@ internal sealed unsafe partial class SpaceDriver
     private string MarkBatch(Operation operation)
     {
         ulong[] addresses =
-            [.. Enumerable.Range(0, 8).Select(i => Address(operation with { A = operation.A + (37 * (uint)i), B = operation.B + (uint)i }))];
+            [.. Enumerable.Range(0, 8).Select(
+                i => Address(operation with { A = operation.A + (37 * (uint)i), B = operation.B + (uint)i }))];
         _ = _test.Call(() =>
         {
             fixed (ulong* all = addresses)
