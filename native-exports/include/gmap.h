@@ -423,7 +423,7 @@ GMAP_API gmap_status gmap_populate(uint64_t space, uint64_t guest_addr, uint64_t
  * unknown flag. bit i of the bitmap is page first_page + i of the slot; bits past n in the last word are zero (or
  * kept, with OR). */
 
-/* [WAITS] KVM's GET_DIRTY_LOG under manual protect: the dirty bits, nothing re-armed or consumed. flags: 0. bitmap has
+/* KVM's GET_DIRTY_LOG under manual protect: the dirty bits, nothing re-armed or consumed. flags: 0. bitmap has
  * (n + 63) / 64 words and may be NULL to count only; dirty_pages may be NULL. */
 GMAP_API gmap_status gmap_dirty_get(uint64_t space, uint32_t slot, uint64_t first_page, uint64_t n, uint32_t flags,
                                     uint64_t *bitmap, uint64_t *dirty_pages);

@@ -238,8 +238,8 @@ static void wrapped(void) {
   void *host = NULL;
   fixture_open(&f, SIZE, GMAP_SLOT_LOG_DIRTY, GMAP_SPLIT_LAZY);
   gmap_enter(f.view);
-  CHECK_STATUS(gmap_load_resolve(f.view, GUEST + 4, ~(uint64_t)0, &host, NULL), GMAP_INLINE_TORN);
-  CHECK_STATUS(gmap_store_resolve(f.view, GUEST + 4, ~(uint64_t)0, &host, NULL), GMAP_INLINE_TORN);
+  CHECK_STATUS(gmap_load_resolve(f.view, GUEST + 4, 0 - (uint64_t)GUEST, &host, NULL), GMAP_INLINE_TORN);
+  CHECK_STATUS(gmap_store_resolve(f.view, GUEST + 4, 0 - (uint64_t)GUEST, &host, NULL), GMAP_INLINE_TORN);
   gmap_leave(f.view);
   fixture_close(&f);
 }

@@ -77,7 +77,7 @@ internal static class BackingCalls
                 return Status.BadHandle; // its slot or its space is gone, and took it along
             }
             Lock? gate = old.Tracking?.Gate;
-            gate?.Enter(); // no harvest in between: it would report pages twice, by the kernel and by the tables
+            gate?.Enter(); // not over the grace (rule 12): a harvest then may report a page twice, by tables and kernel
             Slot slot = old with { Backing = null };
             SlotMap map = space.Map.Without(old).With(slot);
             space.Publish(map);
@@ -86,7 +86,9 @@ internal static class BackingCalls
             if (slot.Tracking is not null)
             {
                 _ = new SegmentWalk(space, slot).Take(slot.GuestAddress, slot.End, log: null);
+                gate!.Exit();
                 status = space.Limbo.GraceAndReclaim();
+                gate.Enter();
                 if (status != Status.Ok)
                 {
                     slot.Tracking.Log.OrRange(0, slot.Pages); // readers go on storing by old rights: the next harvest waits for them

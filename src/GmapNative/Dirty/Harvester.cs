@@ -31,10 +31,6 @@ internal static unsafe class Harvester
         {
             return status;
         }
-        if (space.Epochs.IsCallerInside())
-        {
-            return Status.Deadlock; // the harvest lock may be held by a detach that waits for the caller (rule 8)
-        }
         SlotTracking tracking = range.Tracking;
         lock (tracking.Gate)
         {

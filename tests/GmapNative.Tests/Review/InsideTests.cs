@@ -50,21 +50,6 @@ public sealed unsafe class InsideTests
         });
     }
 
-    [Test]
-    public void Looking_at_dirty_pages_inside_is_refused()
-    {
-        using var host = new Host(4 * Host.Segment);
-        Assert.That(host.SetSlot(1, 0, Host.Segment, Spaces.SlotLogDirty), Is.Zero);
-        using var reader = new OtherThread(host);
-        reader.Write(0);
-        int status = 0;
-        reader.Do(() => status = host.Get(1, 256, out _));
-        Assert.That(status, Is.EqualTo(Status.Deadlock));
-        reader.Leave();
-        reader.Do(() => status = host.Get(1, 256, out _));
-        Assert.That(status, Is.Zero);
-    }
-
     private static int Stats(ulong space)
     {
         var stats = new SpaceStats { struct_size = (uint)sizeof(SpaceStats) };
