@@ -191,9 +191,10 @@ internal sealed class InvariantChecker
             live += (ulong)_engine.Pool.Live((TableKind)kind) * (ulong)TableKinds.BytesOf((TableKind)kind);
         }
         ulong used = _end - _start;
-        if (used != live + (ulong)_engine.Pool.FreeBytes || used + arena.Charged > arena.Limit || arena.Locked > arena.Committed)
+        ulong free = (ulong)_engine.Pool.FreeBytes;
+        if (used != live + free || arena.Idle > free || used - arena.Idle + arena.Charged > arena.Limit || arena.Locked > arena.Committed)
         {
-            return $"arena: {used} used and {arena.Charged} charged of {arena.Limit}, {live} in tables, {_engine.Pool.FreeBytes} free";
+            return $"arena: {used} used, {arena.Idle} of it idle, {arena.Charged} charged of {arena.Limit}, {live} in tables, {free} free";
         }
         ulong logs = 0;
         foreach (AddressSpace space in spaces)

@@ -55,6 +55,9 @@ internal sealed class Arena : IDisposable
     /// <summary>Committed but not handed out as blocks.</summary>
     public nuint Unused => _committed - _used;
 
+    /// <summary>Blocks in which no table is: handed out and not counted against the limit.</summary>
+    public nuint Idle => _idle;
+
     /// <summary>True once memory could not be locked; the engine reports it.</summary>
     public bool LockRefused { get; private set; }
 

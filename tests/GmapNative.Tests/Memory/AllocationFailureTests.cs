@@ -120,6 +120,32 @@ public sealed class AllocationFailureTests
         Assert.That(test.Harvest(1), Is.EqualTo(written));
     }
 
+    [Test]
+    public void Budget_of_tables_that_are_gone_serves_logs_and_comes_back()
+    {
+        const ulong FourGigabytes = 2 * TwoGigabytes; // two logs of 128 KB; nothing of its memory is touched
+        var many = new SlotRequest { Id = 1, Size = 512 * Segment, HostAddress = 1UL << 40, LogDirty = true };
+        SlotRequest big = many with { Id = 2, GuestAddress = TwoGigabytes, Size = FourGigabytes };
+        using var test = new TestSpace(new SpaceOptions { Limit = 8 * TwoGigabytes }, new EngineOptions { ArenaBytes = 1 << 20 });
+        test.Set(many);
+        int status = RangeCalls.Populate(test.Space, 0, Segment * 512, Access.Read, out _);
+        for (ulong at = 0; status == 0 && at < 512 * Segment; at += Segment)
+        {
+            status = test.Fault(at, Access.Write, out _);
+        }
+        Assert.That(status, Is.EqualTo(Status.NoMemory), "page tables fill the arena");
+        Assert.That(test.Space.Changes.Set(big), Is.EqualTo(Status.NoMemory));
+        test.Check();
+        test.Set(new SlotRequest { Id = 1 });
+        test.Set(big);
+        test.Check();
+        test.Write(TwoGigabytes);
+        test.Set(new SlotRequest { Id = 2 });
+        test.Set(many);
+        test.Write(0);
+        Assert.That(test.Harvest(1), Is.EqualTo(new[] { 0 }));
+    }
+
     [TestCase(0UL, Status.Invalid)]
     [TestCase(Arena.MinimumLimit - 1, Status.Invalid)]
     [TestCase(Arena.MaximumLimit + 1, Status.Invalid)]
