@@ -9,7 +9,7 @@ $ErrorActionPreference = 'Stop'
 Set-Location $PSScriptRoot
 $env:DOTNET_CLI_TELEMETRY_OPTOUT = '1'
 $env:DOTNET_NOLOGO = '1'
-$Verbs = 'setup', 'build', 'test', 'demo', 'format', 'clean', 'help'
+$Verbs = 'setup', 'build', 'test', 'demo', 'perf', 'format', 'clean', 'help'
 
 function Invoke-Tool([string] $Program, [string[]] $Arguments) {
     & $Program @Arguments
@@ -45,6 +45,7 @@ switch ($Verb) {
     }
     'test' { Invoke-OnLinux }
     'demo' { Invoke-OnLinux }
+    'perf' { Invoke-OnLinux }
     'format' {
         if ($IsLinux) { Invoke-OnLinux }
         else {

@@ -53,6 +53,7 @@ usage: ./build.sh VERB [OPTIONS]
   build     artifacts/lib/libgmapnative.so (NativeAOT), its exports checked, and the C hosts in artifacts/bin
   test      every test; OPTIONS go to the test runner: --filter 'FullyQualifiedName~Dirty'
   demo      live-migrate a running guest; OPTIONS go to gmap-migrate: --memory 512M --json
+  perf      what the engine's paths cost beside plain C, on this machine; OPTIONS: the guest's size in GiB (64)
   format    lay out the C# sources; --check only tells whether they are
   clean     remove everything that a build made
   help      this text
@@ -233,6 +234,14 @@ run_demo() {
     exec "$migrate" demo "$@"
 }
 
+run_perf() {
+    mkdir -p "$OUT"
+    # shellcheck disable=SC2086 # flags are words
+    $CC ${CFLAGS/-O2/-O3} -D_GNU_SOURCE -march=native "-I$INC" perf/costs/costs.c -o "$OUT/gmap-costs" "-L$LIB" -lgmapnative \
+        "-Wl,-rpath,$LIB"
+    "$OUT/gmap-costs" "$@"
+}
+
 format() {
     local options=(--severity warn --no-restore)
     if [[ ${1:-} == --check ]]; then
@@ -253,6 +262,7 @@ case $verb in
     setup) setup ;;
     build) build "$@" ;;
     test) build; build_tests; run_tests "$@" ;; # no &&: it would switch errexit off
+    perf) build; run_perf "$@" ;;
     demo) build; run_demo "$@" ;;
     format) setup; format "$@" ;;
     clean) clean ;;

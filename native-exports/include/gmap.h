@@ -214,7 +214,7 @@ GMAP_API gmap_status gmap_space_destroy(uint64_t space);
 
 /* [WAITS] Changes the highest valid guest address. Growing past 2 GiB adds a region-third table above the old top,
  * shrinking below removes it; walkers go on. GMAP_EBUSY: a slot lies beyond. GMAP_EOPNOTSUPP: 4 TiB or more.
- * GMAP_ENOMEM. */
+ * GMAP_ENOMEM. GMAP_ETIMEDOUT: done, but readers did not leave; a table taken away is freed with the next grace. */
 GMAP_API gmap_status gmap_space_set_limit(uint64_t space, uint64_t limit);
 
 /* The address-space-control element: table origin (a host address), designation type, length, and P, S, X = 1. */
@@ -274,7 +274,8 @@ typedef struct gmap_image_sink {
  * 16 KB) on: big-endian, origins relocated, top table first. Runs while vcpus run: each entry is read once. asce
  * receives the image's ASCE. GMAP_ENOBUFS: the buffer is too small (*size says what it takes; nothing written).
  * GMAP_EINVAL: misaligned or wrapped, or a frame map entry that moves a 1 MB leaf off its alignment.
- * GMAP_ENOENT: frames are mapped whose slot is not in the map. GMAP_ENOMEM: no memory to make it in, or tables of 2 GiB and more. */
+ * GMAP_ENOENT: frames are mapped whose slot is not in the map. GMAP_ENOMEM: no memory to make it in,
+ * or slots of about 1 TiB and more in all (their tables could take 2 GiB). */
 GMAP_API gmap_status gmap_image_export(uint64_t space, uint64_t real_base, const gmap_image_sink *sink, uint64_t *asce);
 
 #define GMAP_SLOT_READONLY 0x1u        /* guest writes are GMAP_PIC_PROTECTION */
@@ -290,7 +291,8 @@ typedef struct gmap_slot {
   uint64_t size;          /* page aligned; 0 deletes the slot */
   uint64_t host_addr;     /* page aligned; not dereferenced except by gmap_read and gmap_write; must stay mapped
                              while the slot lives and vcpus use it */
-  uint64_t *final_bitmap; /* delete, move, resize, logging off: receives the old slot's last dirty bits; may be NULL */
+  uint64_t *final_bitmap; /* delete, move, resize, logging off: receives the last dirty bits of a slot that logged, else
+                             is left alone; may be NULL */
   uint64_t final_words;   /* capacity of final_bitmap in 64-bit words */
 } gmap_slot;
 
@@ -323,8 +325,9 @@ typedef struct gmap_vcpu_config {
 GMAP_API gmap_status gmap_vcpu_open(uint64_t space, const gmap_vcpu_config *config, uint64_t *vcpu,
                                     struct gmap_view **view);
 
-/* Closes a vcpu; counts as gmap_leave. May be called by another thread when the owner has ended. The view stays
- * mapped, and answers "ask the library", until the engine is destroyed (128 bytes each). */
+/* Closes a vcpu; counts as gmap_leave. May be called by another thread when the owner has ended, never while
+ * the owner is in a call. The view stays mapped, and answers "ask the library", until the engine is destroyed
+ * (128 bytes each). */
 GMAP_API gmap_status gmap_vcpu_close(uint64_t vcpu);
 
 /* ---- Faults and host access ------------------------------------------------------------------------------------ */

@@ -27,7 +27,7 @@ extern "C" {
 #define GMAP_INLINE_VERSION 1u
 
 #define GMAP_INLINE_ASK 1  /* call gmap_fault(view->vcpu, view->ask_addr, access, ...), then try again */
-#define GMAP_INLINE_TORN 2 /* the access crosses pages that are not neighbours in host memory, or wraps: access them one by one */
+#define GMAP_INLINE_TORN 2 /* crosses pages that are not neighbours in host memory, or wraps: access them one by one */
 
 /* The words of a space that every walk reads. Written by the library only. */
 typedef struct gmap_space_word {
