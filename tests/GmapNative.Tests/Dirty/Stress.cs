@@ -23,7 +23,7 @@ internal sealed record StressOptions
     /// <summary>A thread that turns logging off and on (initially dirty: what was missed meanwhile comes again).</summary>
     public bool Toggles { get; init; }
 
-    /// <summary>Where a second slot begins, with a harvester of its own (a page in the middle of a cache line of entries); 0: none.</summary>
+    /// <summary>Where a second slot begins, with a harvester of its own: in the middle of a cache line of entries. 0: none.</summary>
     public int SecondSlotAt { get; init; }
 
     public required TimeSpan Time { get; init; }
