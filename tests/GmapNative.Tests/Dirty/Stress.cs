@@ -23,6 +23,9 @@ internal sealed record StressOptions
     /// <summary>A thread that turns logging off and on (initially dirty: what was missed meanwhile comes again).</summary>
     public bool Toggles { get; init; }
 
+    /// <summary>Where a second slot begins, with a harvester of its own: in the middle of a cache line of entries. 0: none.</summary>
+    public int SecondSlotAt { get; init; }
+
     public required TimeSpan Time { get; init; }
 }
 
@@ -45,31 +48,29 @@ internal sealed unsafe class Stress : IDisposable
     private readonly StressOptions _options;
     private readonly GuestMemory _memory = new(Pages * TestSpace.Page);
     private readonly TestSpace _test;
-    private readonly SlotRequest _slot;
+    private readonly SlotRequest[] _slots;
     private readonly ulong[,] _published = new ulong[Writers, Pages];
     private readonly ulong[,] _image = new ulong[Writers, Pages];
     private string? _failure;
     private bool _stop;
     private long _stores;
+    private long _delivered;
 
     public Stress(StressOptions options)
     {
         _options = options;
         _test = new TestSpace(new SpaceOptions { Limit = TestSpace.TwoGigabytes - 1, Policy = options.Policy });
-        _slot = new SlotRequest
+        _slots = options.SecondSlotAt == 0 ? [Slot(1, 0, Pages)]
+            : [Slot(1, 0, options.SecondSlotAt), Slot(2, options.SecondSlotAt, Pages - options.SecondSlotAt)];
+        foreach (SlotRequest slot in _slots)
         {
-            Id = 1,
-            GuestAddress = TestSpace.Segment,
-            Size = Pages * TestSpace.Page,
-            HostAddress = _memory.Start,
-            LogDirty = true,
-        };
-        _test.Set(_slot);
+            _test.Set(slot);
+        }
     }
 
     public long Stores => _stores;
 
-    public long Delivered { get; private set; }
+    public long Delivered => _delivered;
 
     public SpaceCounters Counters => _test.Counters;
 
@@ -85,18 +86,31 @@ internal sealed unsafe class Stress : IDisposable
         {
             threads.Add(Start(Toggle));
         }
+        if (_slots.Length > 1)
+        {
+            threads.Add(Start(() =>
+            {
+                for (int round = 0; !Stopped; round++)
+                {
+                    HarvestAndCopy(_slots[1], round);
+                }
+            }));
+        }
         var clock = Stopwatch.StartNew();
         for (int round = 0; Volatile.Read(ref _failure) is null && (clock.Elapsed < _options.Time || IsTooShort(clock)); round++)
         {
-            HarvestAndCopy(round);
+            HarvestAndCopy(_slots[0], round);
         }
         Volatile.Write(ref _stop, true);
         foreach (Thread thread in threads)
         {
             thread.Join();
         }
-        for (int round = 0; _failure is null && !HarvestAndCopy(round * 4); round++)
+        foreach (SlotRequest slot in _slots)
         {
+            while (_failure is null && !HarvestAndCopy(slot, 0))
+            {
+            }
         }
         _failure ??= _test.Violation();
         return _failure;
@@ -113,6 +127,15 @@ internal sealed unsafe class Stress : IDisposable
         && (Counters.Harvests < 100 || Delivered < 500 || Interlocked.Read(ref _stores) < 5000
             || (_options.Unmaps && Interlocked.Read(ref Counters.PagesUnmapped) < 100)
             || (_options.Toggles && Interlocked.Read(ref Counters.Armings) < 10));
+
+    private SlotRequest Slot(uint id, int first, int pages) => new()
+    {
+        Id = id,
+        GuestAddress = TestSpace.Segment + ((ulong)first * TestSpace.Page),
+        Size = (ulong)pages * TestSpace.Page,
+        HostAddress = _memory.Start + ((ulong)first * TestSpace.Page),
+        LogDirty = true,
+    };
 
     private Thread Start(Action action)
     {
@@ -151,7 +174,7 @@ internal sealed unsafe class Stress : IDisposable
             {
                 page = s_hot[random.Next(HotPages)];
                 stamp++;
-                ulong address = _slot.GuestAddress + ((ulong)page * TestSpace.Page) + ((ulong)writer * sizeof(ulong));
+                ulong address = TestSpace.Segment + ((ulong)page * TestSpace.Page) + ((ulong)writer * sizeof(ulong));
                 int status = i == 3 && _options.Flaw == WriterFlaw.None
                     ? WriteByFault(view, address, stamp, publish)
                     : inline.Write(address, stamp, fault, publish);
@@ -202,7 +225,7 @@ internal sealed unsafe class Stress : IDisposable
             ulong count = random.Next(3) == 0 ? 256 : 1 + (ulong)random.Next(20);
             first = count == 256 ? first & ~255UL : first;
             count = Math.Min(count, Pages - first);
-            int status = RangeCalls.Unmap(_test.Space, _slot.GuestAddress + (first << 12), count << 12, out _);
+            int status = RangeCalls.Unmap(_test.Space, TestSpace.Segment + (first << 12), count << 12, out _);
             if (status != 0)
             {
                 Fail($"unmap: {status}");
@@ -215,8 +238,8 @@ internal sealed unsafe class Stress : IDisposable
     {
         while (!Stopped)
         {
-            int off = _test.Space.Changes.Set(_slot with { LogDirty = false });
-            int on = _test.Space.Changes.Set(_slot with { InitiallyDirty = true });
+            int off = _test.Space.Changes.Set(_slots[0] with { LogDirty = false });
+            int on = _test.Space.Changes.Set(_slots[0] with { InitiallyDirty = true });
             if (off != 0 || on != 0)
             {
                 Fail($"logging off: {off}, on: {on}");
@@ -226,20 +249,22 @@ internal sealed unsafe class Stress : IDisposable
     }
 
     /// <summary>False if logging was off and so nothing was learned.</summary>
-    private bool HarvestAndCopy(int round)
+    private bool HarvestAndCopy(SlotRequest slot, int round)
     {
         var before = (ulong[,])_published.Clone(); // word by word: older stamps at worst
-        ulong[] bitmap = new ulong[Pages / 64];
+        ulong pages = slot.Size / TestSpace.Page;
+        int first = (int)((slot.GuestAddress - TestSpace.Segment) / TestSpace.Page);
+        ulong[] bitmap = new ulong[(pages + 63) / 64];
         int status;
         if (round % 4 == 3)
         {
-            status = _test.Get(1, 0, Pages, bitmap, out _);
-            status = status != 0 ? status : _test.Clear(1, 0, Pages, bitmap);
+            status = _test.Get(slot.Id, 0, pages, bitmap, out _);
+            status = status != 0 ? status : _test.Clear(slot.Id, 0, pages, bitmap);
         }
         else
         {
             HarvestFlags flags = round % 16 == 5 ? HarvestFlags.NoRearm : HarvestFlags.None;
-            status = _test.Harvest(1, 0, Pages, flags, bitmap, out _);
+            status = _test.Harvest(slot.Id, 0, pages, flags, bitmap, out _);
         }
         if (status != 0)
         {
@@ -251,15 +276,15 @@ internal sealed unsafe class Stress : IDisposable
         }
         foreach (int page in TestSpace.PagesOf(bitmap))
         {
-            Copy(page);
+            Copy(first + page);
         }
-        Compare(before, round);
+        Compare(before, first, first + (int)pages, round);
         return true;
     }
 
     private void Copy(int page)
     {
-        Delivered++;
+        Interlocked.Increment(ref _delivered);
         for (int writer = 0; writer < Writers; writer++)
         {
             // The stress's own memory, a word of each writer in front of the page.
@@ -271,9 +296,9 @@ internal sealed unsafe class Stress : IDisposable
         }
     }
 
-    private void Compare(ulong[,] before, int round)
+    private void Compare(ulong[,] before, int first, int end, int round)
     {
-        foreach (int page in s_hot)
+        foreach (int page in s_hot.Where(page => page >= first && page < end))
         {
             for (int writer = 0; writer < Writers; writer++)
             {
