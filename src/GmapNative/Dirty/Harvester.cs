@@ -21,6 +21,14 @@ internal static unsafe class Harvester
         public ulong MaskAt(ulong offset) => PinnedBitmap.RunMask(0, (int)System.Math.Min(64, Count - offset));
     }
 
+    /// <summary>What becomes of an epoch after its grace.</summary>
+    private enum End
+    {
+        Deliver,
+        DeliverByOr,
+        Drop,
+    }
+
     /// <summary>See <c>gmap_dirty_get</c>; <paramref name="bitmap"/> may be null.</summary>
     public static int Get(AddressSpace space, uint slotId, ulong first, ulong count, ulong* bitmap, out ulong dirty)
     {
@@ -67,14 +75,8 @@ internal static unsafe class Harvester
             return Status.Deadlock;
         }
         status = CollectBits(ref range, bitmap, out bool any, out ulong moves);
-        while (status == Status.Ok && any)
-        {
-            status = space.Epochs.WaitForGrace();
-            if (status == Status.Ok)
-            {
-                status = TryDrop(ref range, bitmap, ref moves, out any);
-            }
-        }
+        ulong dropped = 0;
+        status = any && status == Status.Ok ? Finish(ref range, End.Drop, bitmap, moves, ref dropped) : status;
         Count(space, begin);
         return status;
     }
@@ -104,14 +106,8 @@ internal static unsafe class Harvester
         {
             Zero(bitmap, count); // nothing found: no barrier, nobody waited for (rule 13)
         }
-        while (status == Status.Ok && any)
-        {
-            status = space.Epochs.WaitForGrace();
-            if (status == Status.Ok)
-            {
-                status = TryDeliver(ref range, flags, ref moves, bitmap, ref dirty, out any);
-            }
-        }
+        End end = (flags & HarvestFlags.Or) != 0 ? End.DeliverByOr : End.Deliver;
+        status = any && status == Status.Ok ? Finish(ref range, end, bitmap, moves, ref dirty) : status;
         Count(space, begin);
         SpaceCounters.Add(ref space.Counters.PagesHarvested, (long)dirty);
         return status;
@@ -205,36 +201,66 @@ internal static unsafe class Harvester
     }
 
     /// <summary>
-    /// Hands the epoch out if nothing was moved into it since the grace began; else says to wait again (<paramref name="again"/>).
+    /// Waits for grace, then ends the epoch of the range: only if nothing was moved into it since the grace began, else it waits
+    /// again (rule 12).
     /// </summary>
-    private static int TryDeliver(
-        ref Range range, HarvestFlags flags, ref ulong moves, ulong* bitmap, ref ulong dirty, out bool again)
+    private static int Finish(ref Range range, End end, ulong* bitmap, ulong moves, ref ulong dirty)
     {
-        again = false;
         SlotTracking tracking = range.Tracking;
-        lock (tracking.Gate)
+        for (; ; )
         {
-            int status = Refresh(ref range);
+            int status = range.Space.Epochs.WaitForGrace();
             if (status != Status.Ok)
             {
                 return status;
             }
-            again = tracking.Moves != moves;
-            moves = tracking.Moves;
-            if (!again)
+            lock (tracking.Gate)
             {
-                Deliver(range, flags, bitmap, ref dirty);
+                status = Refresh(ref range);
+                if (status != Status.Ok)
+                {
+                    return status;
+                }
+                if (tracking.Moves == moves)
+                {
+                    EndEpoch(range, end, bitmap, ref dirty);
+                    return Status.Ok;
+                }
+                moves = tracking.Moves;
             }
-            return Status.Ok;
         }
     }
 
-    private static void Deliver(in Range range, HarvestFlags flags, ulong* bitmap, ref ulong dirty)
+    private static void EndEpoch(in Range range, End end, ulong* bitmap, ref ulong dirty)
     {
-        if ((flags & HarvestFlags.Or) == 0)
+        if (end == End.Drop)
+        {
+            Drop(range, bitmap);
+            return;
+        }
+        if (end == End.Deliver)
         {
             Zero(bitmap, range.Count);
         }
+        Deliver(range, bitmap, ref dirty);
+    }
+
+    /// <summary>Forgets the set bits of the caller's bitmap.</summary>
+    private static void Drop(in Range range, ulong* bitmap)
+    {
+        for (ulong done = 0; done < range.Count; done += 64)
+        {
+            ulong bits = bitmap[done / 64] & range.MaskAt(done); // the caller's buffer of (count + 63) / 64 words
+            if (bits != 0)
+            {
+                range.Tracking.Epoch.Clear(range.First + done, bits);
+            }
+        }
+    }
+
+    /// <summary>Moves the epoch into the caller's bitmap by OR.</summary>
+    private static void Deliver(in Range range, ulong* bitmap, ref ulong dirty)
+    {
         PinnedBitmap epoch = range.Tracking.Epoch;
         ulong end = range.First + range.Count;
         for (ulong at = epoch.Skip(range.First, end); at < end; at = epoch.Skip(at, end))
@@ -272,28 +298,6 @@ internal static unsafe class Harvester
             tracking.Moves++;
         }
         return status;
-    }
-
-    /// <summary>Drops the set bits of the caller's bitmap, on the terms of <see cref="TryDeliver"/>.</summary>
-    private static int TryDrop(ref Range range, ulong* bitmap, ref ulong moves, out bool again)
-    {
-        again = false;
-        SlotTracking tracking = range.Tracking;
-        lock (tracking.Gate)
-        {
-            int status = Refresh(ref range);
-            if (status != Status.Ok)
-            {
-                return status;
-            }
-            again = tracking.Moves != moves;
-            moves = tracking.Moves;
-            for (ulong done = 0; !again && done < range.Count; done += 64)
-            {
-                tracking.Epoch.Clear(range.First + done, bitmap[done / 64] & range.MaskAt(done)); // the caller's buffer, as above
-            }
-            return Status.Ok;
-        }
     }
 
     private static int CollectMask(ISlotBacking backing, ulong page, ulong bits, PinnedBitmap log)
