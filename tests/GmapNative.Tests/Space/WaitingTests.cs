@@ -38,7 +38,6 @@ public sealed class WaitingTests
 
     [TestCase("harvest")]
     [TestCase("clear")]
-    [TestCase("get")]
     [TestCase("unmap")]
     [TestCase("slot")]
     [TestCase("limit")]
@@ -52,7 +51,6 @@ public sealed class WaitingTests
         {
             "harvest" => test.Harvest(1, 0, 512, HarvestFlags.None, new ulong[8], out _),
             "clear" => test.Clear(1, 0, 512, [1, 0, 0, 0, 0, 0, 0, 0]),
-            "get" => test.Get(1, 0, 512, null, out _), // it may have to wait for one that waits for the caller
             "unmap" => RangeCalls.Unmap(test.Space, 0, Segment, out _),
             "slot" => test.Space.Changes.Set(new SlotRequest { Id = 1 }),
             "limit" => test.Space.SetLimit(4 * TwoGigabytes),
@@ -62,6 +60,17 @@ public sealed class WaitingTests
         Assert.That(status, Is.EqualTo(Status.Deadlock));
         Assert.That(test.Translate(0, Access.Write, out _), Is.Zero, "nothing changed");
         Assert.That(test.Harvest(1), Is.EqualTo(new[] { 0 }));
+    }
+
+    [Test]
+    public void Get_waits_for_no_reader_and_goes_inside_a_section()
+    {
+        using TestSpace test = Make();
+        test.Write(0);
+        test.View.Enter();
+        int status = test.Get(1, 0, 512, null, out ulong dirty);
+        test.View.Leave();
+        Assert.That((status, dirty), Is.EqualTo((Status.Ok, 1UL)));
     }
 
     [Test]
