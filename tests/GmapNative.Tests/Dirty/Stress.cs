@@ -49,6 +49,7 @@ internal sealed unsafe class Stress : IDisposable
     private readonly GuestMemory _memory = new(Pages * TestSpace.Page);
     private readonly TestSpace _test;
     private readonly SlotRequest[] _slots;
+    private readonly int[] _hot;
     private readonly ulong[,] _published = new ulong[Writers, Pages];
     private readonly ulong[,] _image = new ulong[Writers, Pages];
     private string? _failure;
@@ -60,6 +61,7 @@ internal sealed unsafe class Stress : IDisposable
     {
         _options = options;
         _test = new TestSpace(new SpaceOptions { Limit = TestSpace.TwoGigabytes - 1, Policy = options.Policy });
+        _hot = options.SecondSlotAt == 0 ? s_hot : TestSpace.Range(options.SecondSlotAt - 1, 2); // nothing else keeps the summary set
         _slots = options.SecondSlotAt == 0 ? [Slot(1, 0, Pages)]
             : [Slot(1, 0, options.SecondSlotAt), Slot(2, options.SecondSlotAt, Pages - options.SecondSlotAt)];
         foreach (SlotRequest slot in _slots)
@@ -172,7 +174,7 @@ internal sealed unsafe class Stress : IDisposable
             inline.Enter();
             for (int i = random.Next(4); i >= 0; i--)
             {
-                page = s_hot[random.Next(HotPages)];
+                page = _hot[random.Next(_hot.Length)];
                 stamp++;
                 ulong address = TestSpace.Segment + ((ulong)page * TestSpace.Page) + ((ulong)writer * sizeof(ulong));
                 int status = i == 3 && _options.Flaw == WriterFlaw.None
@@ -290,7 +292,7 @@ internal sealed unsafe class Stress : IDisposable
             // The stress's own memory, a word of each writer in front of the page.
             _image[writer, page] = Volatile.Read(ref ((ulong*)(_memory.Start + ((ulong)page * TestSpace.Page)))[writer]);
         }
-        if (!s_hot.Contains(page) && _options is { Toggles: false, Policy: not SplitPolicy.Never })
+        if (!_hot.Contains(page) && _options is { Toggles: false, Policy: not SplitPolicy.Never })
         {
             Fail($"page {page} was reported and never written");
         }
@@ -298,7 +300,7 @@ internal sealed unsafe class Stress : IDisposable
 
     private void Compare(ulong[,] before, int first, int end, int round)
     {
-        foreach (int page in s_hot.Where(page => page >= first && page < end))
+        foreach (int page in _hot.Where(page => page >= first && page < end))
         {
             for (int writer = 0; writer < Writers; writer++)
             {
