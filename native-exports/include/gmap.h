@@ -364,7 +364,8 @@ typedef struct gmap_fault_result {
  * gmap_enter or the next gmap_fault. To be called by the vcpu's thread. access is GMAP_ACCESS_READ, _WRITE or both.
  * result may be NULL. GMAP_PIC_ADDRESSING: no slot, or above the limit; GMAP_PIC_ASCE_TYPE: beyond the reach of the
  * top table (2 GiB or 4 TiB). GMAP_PIC_PROTECTION: a write to a read-only slot. result->reason tells more.
- * GMAP_ENOMEM: the arena is exhausted; nothing changed, the same call succeeds after memory came back. */
+ * GMAP_ENOMEM: the arena is exhausted; nothing became dirty or writable (a clean leaf may have been mapped), and the
+ * same call succeeds after memory came back. */
 GMAP_API gmap_status gmap_fault(uint64_t vcpu, uint64_t guest_addr, uint32_t access, gmap_fault_result *result);
 
 typedef struct gmap_fault_request { /* fixed layout */

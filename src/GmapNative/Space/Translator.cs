@@ -3,7 +3,9 @@ using GmapNative.Tables;
 
 namespace GmapNative.Space;
 
-/// <summary>What the tables say about an access, without side effect and without a slot lookup. In a section.</summary>
+/// <summary>
+/// What the tables say about an access, without side effect; the slots are asked only where the tables have nothing. In a section.
+/// </summary>
 internal static class Translator
 {
     /// <summary>0 or a program-interruption code with a reason, in the order in which the machine would find it.</summary>
@@ -17,12 +19,12 @@ internal static class Translator
         if (!space.Tree.TryFindCell(address, out SegmentCell cell))
         {
             _ = space.Tree.TryLoadRegion(address, out RegionEntry region);
-            return Missing(region.Value, region.IsHole, Status.RegionThirdTranslation, ref outcome);
+            return Missing(space, address, region.IsHole, Status.RegionThirdTranslation, ref outcome);
         }
         SegmentEntry entry = cell.Load();
         if (entry.IsInvalid)
         {
-            return Missing(entry.Value, entry.IsHole, Status.SegmentTranslation, ref outcome);
+            return Missing(space, address, entry.IsHole, Status.SegmentTranslation, ref outcome);
         }
         bool write = (access & Access.Write) != 0;
         if (entry.IsLeaf)
@@ -34,18 +36,24 @@ internal static class Translator
         PageEntry page = new PageTable(entry.TableOrigin).Load(GuestAddress.PageIndex(address));
         if (page.IsInvalid)
         {
-            return Missing(page.Value, page.IsHole, Status.PageTranslation, ref outcome);
+            return Missing(space, address, page.IsHole, Status.PageTranslation, ref outcome);
         }
         outcome.HostAddress = page.Frame | (address & (GuestAddress.PageSize - 1));
         outcome.LeafSize = GuestAddress.PageSize;
         return Judge(write, page.IsProtected || entry.IsProtected, page.IsWritable, ref outcome);
     }
 
-    /// <summary>A hole delivers the code that its token carries; an empty entry the exception of its level.</summary>
-    private static int Missing(ulong entry, bool isHole, int exceptionOfLevel, ref FaultOutcome outcome)
+    /// <summary>
+    /// The exception of the level, or addressing where there is no slot: an empty region or segment may have slots elsewhere in it.
+    /// </summary>
+    private static int Missing(AddressSpace space, ulong address, bool isHole, int exceptionOfLevel, ref FaultOutcome outcome)
     {
-        outcome.Reason = isHole ? FaultReason.NoSlot : FaultReason.NotMapped;
-        return isHole ? Token.ParameterOf(entry) : exceptionOfLevel;
+        if (isHole || space.Map.Find(address) is null)
+        {
+            return space.Faults.NoSlot(address, ref outcome);
+        }
+        outcome.Reason = FaultReason.NotMapped;
+        return exceptionOfLevel;
     }
 
     private static int Judge(bool write, bool isProtected, bool isWritable, ref FaultOutcome outcome)

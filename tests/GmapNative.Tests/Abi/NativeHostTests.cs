@@ -39,6 +39,13 @@ internal sealed class NativeHostTests
     [Test]
     public void ASlotThatTheKernelTracks([Values] Flavour flavour) => NativeHost.Check("backing.c", flavour, Patience);
 
+    [TestCase("userfaultfd")]
+    [TestCase("refused")]
+    [TestCase("async")]
+    [TestCase("scan")]
+    [TestCase("membarrier")]
+    public void AKernelWithout(string what) => NativeHost.Check("denied.c", Flavour.Plain, Patience, what);
+
     [Test]
     public void WhatTheKernelDoesNotSee([Values] Flavour flavour) => NativeHost.Check("backing.c", flavour, Patience, "pin");
 }

@@ -99,15 +99,15 @@ internal sealed class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
         }
         if (HasRegions && !_regions.Contains(address >> 31))
         {
-            return Missing(address >> 31 << 31, TestSpace.TwoGigabytes, Status.RegionThirdTranslation);
+            return Missing(slot, Status.RegionThirdTranslation);
         }
         if (!_leaves.Contains(segment) && !_tables.Contains(segment))
         {
-            return Missing(segment << 20, TestSpace.Segment, Status.SegmentTranslation);
+            return Missing(slot, Status.SegmentTranslation);
         }
         if (!_pages.TryGetValue(address >> 12, out bool dirty))
         {
-            return Missing(address >> 12 << 12, TestSpace.Page, Status.PageTranslation);
+            return Missing(slot, Status.PageTranslation);
         }
         return !write || dirty ? Mapping(slot!, address)
             : new(Status.Protection, slot!.ReadOnly ? FaultReason.ReadOnlySlot : FaultReason.NeedsFault);
@@ -231,8 +231,8 @@ internal sealed class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
         LeafSize: _leaves.Contains(address >> 20) ? TestSpace.Segment : TestSpace.Page,
         Rights: _pages[address >> 12] ? Access.Read | Access.Write : Access.Read);
 
-    private Answer Missing(ulong start, ulong size, int code) =>
-        AnySlot(start, size) ? new(code, FaultReason.NotMapped) : new(Status.Addressing, FaultReason.NoSlot);
+    private static Answer Missing(ReferenceSlot? slot, int code) =>
+        slot is null ? new(Status.Addressing, FaultReason.NoSlot) : new(code, FaultReason.NotMapped);
 
     private bool AnySlot(ulong start, ulong size) => Slots.Values.Any(slot => slot.Start < start + size && slot.End > start);
 
