@@ -201,7 +201,7 @@ internal sealed class InvariantChecker
         {
             foreach (Slot slot in space.Map.Slots)
             {
-                logs += slot.Tracking is null ? 0 : 2 * ((((slot.Pages + 63) / 64 * sizeof(ulong)) + 4095) & ~4095UL);
+                logs += slot.Tracking is null ? 0 : 2 * PinnedBitmap.BytesFor(slot.Pages);
             }
         }
         return logs == arena.Charged ? null : $"arena: {arena.Charged} charged for logs of {logs} bytes";

@@ -42,7 +42,7 @@ internal static unsafe class Harvester
         SlotTracking tracking = range.Tracking;
         lock (tracking.Gate)
         {
-            status = Pour(ref range, rearm: false);
+            status = Pour(ref range, rearm: false, tracking.Log, out _);
             for (ulong done = 0; status == Status.Ok && done < count; done += 64)
             {
                 ulong bits = (tracking.Log.Peek(first + done) | tracking.Epoch.Peek(first + done)) & range.MaskAt(done);
@@ -121,7 +121,9 @@ internal static unsafe class Harvester
         SlotTracking tracking = range.Tracking;
         lock (tracking.Gate)
         {
-            int status = Pour(ref range, rearm: (flags & HarvestFlags.NoRearm) == 0);
+            // Straight into the epoch: what a leaf holds outside the range waits there for a harvest of its pages.
+            int status = Pour(ref range, (flags & HarvestFlags.NoRearm) == 0, tracking.Epoch, out ulong found);
+            tracking.Moves += found != 0 ? 1UL : 0;
             if (status == Status.Ok)
             {
                 tracking.Moves += tracking.Log.MoveTo(tracking.Epoch, range.First, range.Count) ? 1UL : 0;
@@ -168,11 +170,12 @@ internal static unsafe class Harvester
     }
 
     /// <summary>
-    /// Brings everything that is dirty in the range into the log. Without <paramref name="rearm"/> its source stays marked too, which
-    /// changes nothing for a later harvest: the bits fall together. Under the slot's harvest lock.
+    /// Brings everything that is dirty in the range into the log or the epoch. Without <paramref name="rearm"/> its source stays marked
+    /// too, which changes nothing for a later harvest: the bits fall together. Under the slot's harvest lock.
     /// </summary>
-    private static int Pour(ref Range range, bool rearm)
+    private static int Pour(ref Range range, bool rearm, PinnedBitmap into, out ulong found)
     {
+        found = 0;
         int status = Refresh(ref range);
         if (status != Status.Ok)
         {
@@ -180,10 +183,10 @@ internal static unsafe class Harvester
         }
         if (range.Slot.Backing is null)
         {
-            _ = new SegmentWalk(range.Space, range.Slot).Take(range.Start, range.End, range.Tracking.Log, rearm);
+            found = (ulong)new SegmentWalk(range.Space, range.Slot).Take(range.Start, range.End, into, rearm);
             return Status.Ok;
         }
-        status = range.Slot.Backing.Collect(range.First, range.Count, rearm, range.Tracking.Log, out ulong found);
+        status = range.Slot.Backing.Collect(range.First, range.Count, rearm, into, out found);
         SpaceCounters.Add(ref range.Space.Counters.PagesTaken, rearm ? (long)found : 0);
         return status;
     }
@@ -272,6 +275,7 @@ internal static unsafe class Harvester
             dirty += (ulong)BitOperations.PopCount(bits);
             at = range.First + offset + 64;
         }
+        epoch.Forget(range.First, range.Count);
     }
 
     private static void Zero(ulong* bitmap, ulong count) =>

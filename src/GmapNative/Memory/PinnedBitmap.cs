@@ -1,20 +1,26 @@
 using System;
 using System.Numerics;
+using System.Runtime.Intrinsics.X86;
 using System.Threading;
 
 namespace GmapNative.Memory;
 
 /// <summary>
-/// One bit a page in pinned memory: a slot's log or epoch. Every method is atomic per word and may run beside any other.
+/// One bit a page in pinned memory: a slot's log or epoch. Every method is atomic per word and may run beside any other, except where
+/// said. One bit more for each block of 64 words says that a word of it may not be zero: whoever sets a bit sets the word first and
+/// the block's bit after it, and a clean guest costs next to nothing to look through.
 /// </summary>
 internal sealed unsafe class PinnedBitmap
 {
     private const int WordBits = 64;
+    private const int BlockWords = 64;
+    private const ulong BlockBits = WordBits * BlockWords;
 
     private readonly Arena _arena;
     private readonly GuardedRegion _region;
     private readonly bool _locked;
-    private readonly ulong* _words; // start of _region: page aligned, alive until Free
+    private readonly ulong* _words;  // start of _region: page aligned, alive until Free
+    private readonly ulong* _blocks; // behind them in the same region
 
     private PinnedBitmap(Arena arena, GuardedRegion region, bool locked, ulong bits)
     {
@@ -22,16 +28,20 @@ internal sealed unsafe class PinnedBitmap
         _region = region;
         _locked = locked;
         _words = (ulong*)region.Start;
+        _blocks = _words + WordsFor(bits);
         Bits = bits;
     }
 
     public ulong Bits { get; }
 
+    /// <summary>What a bitmap takes: whole pages.</summary>
+    public static ulong BytesFor(ulong bits) =>
+        (((WordsFor(bits) + WordsFor((bits + BlockBits - 1) / BlockBits)) * sizeof(ulong)) + 4095) & ~4095UL;
+
     /// <summary>All clear; null when the arena's budget is exhausted.</summary>
     public static PinnedBitmap? TryCreate(Arena arena, ulong bits)
     {
-        nuint bytes = (nuint)((((bits + WordBits - 1) / WordBits * sizeof(ulong)) + 4095) & ~4095UL);
-        GuardedRegion? region = arena.TryTakeRegion(bytes, out bool locked);
+        GuardedRegion? region = arena.TryTakeRegion((nuint)BytesFor(bits), out bool locked);
         return region is null ? null : new PinnedBitmap(arena, region, locked, bits);
     }
 
@@ -85,21 +95,34 @@ internal sealed unsafe class PinnedBitmap
         return shift == 0 ? low : low | (LoadWord(index + 1) << (WordBits - shift));
     }
 
-    /// <summary>Moves the bits of a range into <paramref name="target"/>: there first, then cleared here. True if there were any.</summary>
+    /// <summary>
+    /// Moves the bits of a range into <paramref name="target"/>: there first, then cleared here. True if there were any. One mover at
+    /// a time.
+    /// </summary>
     public bool MoveTo(PinnedBitmap target, ulong first, ulong count)
     {
         bool any = false;
         ulong end = first + count;
-        for (ulong at = Skip(first, end); at < end; at = Skip((at | (WordBits - 1)) + 1, end))
+        for (ulong at = Skip(first, end); at < end;)
         {
-            ulong index = at / WordBits;
-            ulong bits = LoadWord(index) & RunMask((int)(at % WordBits), (int)Math.Min(WordBits - (at % WordBits), end - at));
-            if (bits != 0)
+            ulong stop = Math.Min(end, (at | (BlockBits - 1)) + 1);
+            ulong begin = at & ~(BlockBits - 1);
+            if (begin >= first && (stop % BlockBits == 0 || stop >= Bits))
             {
-                target.OrWord(index, bits);
-                AndWord(index, ~bits);
-                any = true;
+                ForgetBlock(at / BlockBits); // before its words are looked at: who sets one after the look sets it again
+                at = begin;
             }
+            for (; at < stop; at = (at | (WordBits - 1)) + 1)
+            {
+                ulong bits = LoadWord(at / WordBits) & RunMask((int)(at % WordBits), (int)Math.Min(WordBits - (at % WordBits), stop - at));
+                if (bits != 0)
+                {
+                    target.OrWord(at / WordBits, bits);
+                    AndWord(at / WordBits, ~bits);
+                    any = true;
+                }
+            }
+            at = Skip(stop, end);
         }
         return any;
     }
@@ -125,14 +148,43 @@ internal sealed unsafe class PinnedBitmap
     /// </summary>
     public ulong Skip(ulong first, ulong end)
     {
-        if (first >= end)
+        for (ulong at = first; at < end; at = (at | (BlockBits - 1)) + 1)
         {
-            return end;
+            at = Math.Max(at, NextBlock(at / BlockBits) * BlockBits);
+            if (at >= end)
+            {
+                break;
+            }
+            ulong index = at / WordBits;
+            ulong stop = Math.Min(((end - 1) / WordBits) + 1, (index | (BlockWords - 1)) + 1);
+            int zeroes = new ReadOnlySpan<ulong>(_words + index, (int)(stop - index)).IndexOfAnyExcept(0UL);
+            if (zeroes >= 0)
+            {
+                return Math.Max(at, (index + (ulong)zeroes) * WordBits);
+            }
         }
-        ulong index = first / WordBits;
-        ulong words = ((end - 1) / WordBits) - index + 1; // a slot has less than 2^31 words
-        int zeroes = new ReadOnlySpan<ulong>(_words + index, (int)words).IndexOfAnyExcept(0UL);
-        return zeroes < 0 ? end : Math.Max(first, (index + (ulong)zeroes) * WordBits);
+        return end;
+    }
+
+    /// <summary>
+    /// Tells that first..first+count-1 is clear now, so that the next look passes it over. Only while nobody sets bits.
+    /// </summary>
+    public void Forget(ulong first, ulong count)
+    {
+        ulong end = first + count == Bits ? (Bits + BlockBits - 1) / BlockBits : (first + count) / BlockBits;
+        for (ulong block = NextBlock((first + BlockBits - 1) / BlockBits); block < end; block = NextBlock(block + 1))
+        {
+            ForgetBlock(block);
+        }
+    }
+
+    /// <summary>Brings the word of a bit near, for a pour that comes soon.</summary>
+    public void Prefetch(ulong bit)
+    {
+        if (Sse.IsSupported)
+        {
+            Sse.Prefetch0(_words + (bit / WordBits));
+        }
     }
 
     internal static ulong RunMask(int offset, int length) =>
@@ -140,11 +192,38 @@ internal sealed unsafe class PinnedBitmap
 
     private ulong LoadWord(ulong index) => index * WordBits < Bits ? Volatile.Read(ref _words[index]) : 0;
 
+    private static ulong WordsFor(ulong bits) => (bits + WordBits - 1) / WordBits;
+
     private int OrWord(ulong index, ulong mask)
     {
-        // Always the locked form: it is also the fence between the marker's store and its mark (rule 15).
+        // Always the locked form: it is also the fence between the marker's store and its mark (rule 15), and between the word and
+        // the look at the block's bit.
         ulong before = Interlocked.Or(ref _words[index], mask);
+        ulong block = index / BlockWords;
+        ulong bit = 1UL << (int)(block % WordBits);
+        if ((Volatile.Read(ref _blocks[block / WordBits]) & bit) == 0)
+        {
+            Interlocked.Or(ref _blocks[block / WordBits], bit);
+        }
         return BitOperations.PopCount(mask & ~before);
+    }
+
+    private void ForgetBlock(ulong block) => Interlocked.And(ref _blocks[block / WordBits], ~(1UL << (int)(block % WordBits)));
+
+    /// <summary>The first block from <paramref name="block"/> on that may not be clear; one past the last if there is none.</summary>
+    private ulong NextBlock(ulong block)
+    {
+        ulong blocks = (Bits + BlockBits - 1) / BlockBits;
+        while (block < blocks)
+        {
+            ulong left = Volatile.Read(ref _blocks[block / WordBits]) >> (int)(block % WordBits);
+            if (left != 0)
+            {
+                return block + (ulong)BitOperations.TrailingZeroCount(left);
+            }
+            block = (block | (WordBits - 1)) + 1;
+        }
+        return blocks;
     }
 
     private void AndWord(ulong index, ulong mask)

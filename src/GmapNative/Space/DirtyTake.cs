@@ -10,6 +10,9 @@ namespace GmapNative.Space;
 /// </summary>
 internal static class DirtyTake
 {
+    private const ulong LowBits = 0x0101_0101_0101_0101;
+    private const ulong Gather = 0x0102_0408_1020_4080;
+
     /// <summary>
     /// Makes the pages of <paramref name="mask"/> in one group of a locked page table clean and protected. Those that were soft-dirty are
     /// in <paramref name="log"/> first (null: they are dropped). Returns how many.
@@ -90,12 +93,18 @@ internal static class DirtyTake
     /// <summary>One bit for each cache line (8 pages) of a group that has a page in <paramref name="mask"/>.</summary>
     public static uint LinesOf(ulong mask)
     {
-        uint lines = 0;
-        for (int line = 0; line < 8; line++)
-        {
-            lines |= ((mask >> (line * PageTable.LinePages)) & 0xFF) != 0 ? 1u << line : 0;
-        }
-        return lines;
+        mask |= mask >> 4;
+        mask |= mask >> 2;
+        mask |= mask >> 1;
+        return (uint)(((mask & LowBits) * Gather) >> 56); // the low bit of each byte is the OR of it: gathered
+    }
+
+    /// <summary>The eight pages of each line.</summary>
+    public static ulong PagesOf(byte lines)
+    {
+        ulong spread = (lines * LowBits) & 0x8040_2010_0804_0201; // byte k keeps bit k
+        ulong set = (spread + 0x7F7F_7F7F_7F7F_7F7F) & 0x8080_8080_8080_8080;
+        return (set >> 7) * 0xFF;
     }
 
     /// <summary>

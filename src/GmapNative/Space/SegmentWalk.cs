@@ -1,3 +1,4 @@
+using System;
 using GmapNative.Bits;
 using GmapNative.Memory;
 using GmapNative.Tables;
@@ -10,6 +11,8 @@ namespace GmapNative.Space;
 /// </summary>
 internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
 {
+    private const int Batch = 32;
+
     /// <summary>
     /// Takes start..end-1 (page aligned, inside the slot); the bits are in <paramref name="log"/> first (null: dropped). A leaf
     /// that is only partly in the range is taken as a whole. Without <paramref name="rearm"/> the bits are poured and stay.
@@ -53,12 +56,45 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
     {
         long taken = 0;
         int last = GuestAddress.SegmentIndex(end - 1) + 1;
-        for (int i = GuestAddress.SegmentIndex(start); (i = table.NextFlagged(i, last)) < last; i++)
+        int next = GuestAddress.SegmentIndex(start);
+        Span<int> batch = stackalloc int[Batch];
+        for (int count = Flagged(table, ref next, last, batch); count != 0; count = Flagged(table, ref next, last, batch))
         {
-            ulong segment = region + ((ulong)i << GuestAddress.SegmentShift);
-            taken += TakeSegment(table.Cell(i), segment, start, end, log, rearm);
+            Prefetch(table, region, batch[..count], log);
+            foreach (int index in batch[..count])
+            {
+                ulong segment = region + ((ulong)index << GuestAddress.SegmentShift);
+                taken += TakeSegment(table.Cell(index), segment, start, end, log, rearm);
+            }
         }
         return taken;
+    }
+
+    private static int Flagged(SegmentTable table, ref int next, int last, Span<int> batch)
+    {
+        int count = 0;
+        while (count < batch.Length && (next = table.NextFlagged(next, last)) < last)
+        {
+            batch[count++] = next++;
+        }
+        return count;
+    }
+
+    /// <summary>
+    /// Where writes are sparse each segment is a chain of cache misses: entry, page table, log. Side by side they cost a third.
+    /// </summary>
+    private void Prefetch(SegmentTable table, ulong region, ReadOnlySpan<int> batch, PinnedBitmap? log)
+    {
+        foreach (int index in batch)
+        {
+            table.PrefetchEntry(index);
+            ulong segment = region + ((ulong)index << GuestAddress.SegmentShift);
+            log?.Prefetch(segment < slot.GuestAddress ? 0 : slot.PageOf(segment));
+        }
+        foreach (int index in batch)
+        {
+            table.PrefetchLines(index);
+        }
     }
 
     private long TakeSegment(SegmentCell cell, ulong segment, ulong start, ulong end, PinnedBitmap? log, bool rearm)
@@ -73,22 +109,12 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
             uint lines = cell.Summary;
             for (int group = 0; group < PageTable.Groups; group++)
             {
-                ulong mask = DirtyTake.MaskOf(segment, group, start, end) & PagesOf((byte)(lines >> (8 * group)));
+                byte flagged = (byte)(lines >> (8 * group));
+                ulong mask = flagged == 0 ? 0 : DirtyTake.MaskOf(segment, group, start, end) & DirtyTake.PagesOf(flagged);
                 taken += mask == 0 ? 0 : DirtyTake.Pages(cell, table, group, mask, slot, segment, log, rearm);
             }
             cell.Unlock();
         }
         return taken;
-    }
-
-    /// <summary>Eight pages for each line of a group.</summary>
-    private static ulong PagesOf(byte lines)
-    {
-        ulong mask = 0;
-        for (int line = 0; line < 8; line++)
-        {
-            mask |= (lines >> line & 1) != 0 ? 0xFFUL << (line * PageTable.LinePages) : 0;
-        }
-        return mask;
     }
 }

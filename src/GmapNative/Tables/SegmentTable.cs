@@ -1,4 +1,6 @@
 using System;
+using System.Numerics;
+using System.Runtime.Intrinsics.X86;
 using System.Threading;
 using GmapNative.Bits;
 
@@ -7,6 +9,9 @@ namespace GmapNative.Tables;
 /// <summary>A live segment table: 2048 entries (16 KB aligned) and 2048 summary words behind them.</summary>
 internal readonly unsafe struct SegmentTable(ulong origin)
 {
+    private const int PrefetchedLines = 4;
+    private const int LineBytes = PageTable.LinePages * sizeof(ulong);
+
     public const int SummaryOffset = GuestAddress.TableEntries * sizeof(ulong);
 
     // A segment table of the arena: 32 KB, aligned, not reused before a grace.
@@ -21,6 +26,30 @@ internal readonly unsafe struct SegmentTable(ulong origin)
     {
         int found = new ReadOnlySpan<uint>(Summaries + first, end - first).IndexOfAnyExcept(0u);
         return found < 0 ? end : first + found;
+    }
+
+    /// <summary>Brings the entry of a segment near.</summary>
+    public void PrefetchEntry(int index)
+    {
+        if (Sse.IsSupported)
+        {
+            Sse.Prefetch0(_entries + index);
+        }
+    }
+
+    /// <summary>Brings the first flagged lines of a segment's page table near. In a section.</summary>
+    public void PrefetchLines(int index)
+    {
+        SegmentEntry entry = Cell(index).Load();
+        if (!Sse.IsSupported || !entry.IsTable)
+        {
+            return;
+        }
+        uint lines = Cell(index).Summary;
+        for (int i = 0; i < PrefetchedLines && lines != 0; i++, lines &= lines - 1)
+        {
+            Sse.Prefetch0((byte*)entry.TableOrigin + (BitOperations.TrailingZeroCount(lines) * LineBytes));
+        }
     }
 
     /// <summary>Fills an unlinked table with tokens; clears its summary words.</summary>

@@ -123,7 +123,7 @@ public sealed class AllocationFailureTests
     [Test]
     public void Budget_of_tables_that_are_gone_serves_logs_and_comes_back()
     {
-        const ulong FourGigabytes = 2 * TwoGigabytes; // two logs of 128 KB; nothing of its memory is touched
+        const ulong FourGigabytes = 2 * TwoGigabytes; // two logs of 132 KB; nothing of its memory is touched
         var many = new SlotRequest { Id = 1, Size = 512 * Segment, HostAddress = 1UL << 40, LogDirty = true };
         SlotRequest big = many with { Id = 2, GuestAddress = TwoGigabytes, Size = FourGigabytes };
         using var test = new TestSpace(new SpaceOptions { Limit = 8 * TwoGigabytes }, new EngineOptions { ArenaBytes = 1 << 20 });

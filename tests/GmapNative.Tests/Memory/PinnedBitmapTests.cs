@@ -1,0 +1,194 @@
+using System;
+using System.Collections;
+using System.Threading;
+using System.Threading.Tasks;
+using GmapNative.Memory;
+using NUnit.Framework;
+
+namespace GmapNative.Tests.Memory;
+
+/// <summary>The bitmap against a plain one, and its movers against setters.</summary>
+public sealed class PinnedBitmapTests
+{
+    private Arena _arena = null!;
+
+    [SetUp]
+    public void Make()
+    {
+        Assert.That(Arena.TryCreate(8 << 20, requireLock: false, hugeSteps: false, out Arena? arena), Is.Zero);
+        _arena = arena!;
+    }
+
+    [TearDown]
+    public void End() => _arena.Dispose();
+
+    [TestCase(1UL)]
+    [TestCase(64UL)]
+    [TestCase(4095UL)]
+    [TestCase(4097UL)]
+    [TestCase(300_001UL)]
+    public void Random_calls_give_what_a_plain_bitmap_gives(ulong bits)
+    {
+        Random random = new((int)bits);
+        PinnedBitmap bitmap = PinnedBitmap.TryCreate(_arena, bits)!;
+        PinnedBitmap target = PinnedBitmap.TryCreate(_arena, bits)!;
+        var plain = new BitArray((int)bits);
+        var moved = new BitArray((int)bits);
+        for (int step = 0; step < 300; step++)
+        {
+            (ulong first, ulong count) = Range(random, bits);
+            switch (random.Next(5))
+            {
+                case 0:
+                    Assert.That(bitmap.OrRange(first, count), Is.EqualTo(Set(plain, first, count, true)));
+                    break;
+                case 1:
+                    ulong mask = (ulong)random.NextInt64() & PinnedBitmap.RunMask(0, (int)Math.Min(64, bits - first));
+                    _ = bitmap.Or(first, mask);
+                    Each(mask, bit => plain[(int)first + bit] = true);
+                    break;
+                case 2:
+                    ulong clear = (ulong)random.NextInt64() & PinnedBitmap.RunMask(0, (int)Math.Min(64, bits - first));
+                    bitmap.Clear(first, clear);
+                    Each(clear, bit => plain[(int)first + bit] = false);
+                    break;
+                case 3:
+                    bool any = bitmap.MoveTo(target, first, count);
+                    Assert.That(any, Is.EqualTo(Move(plain, moved, first, count)));
+                    break;
+                default:
+                    Assert.That(bitmap.Any(first, count), Is.EqualTo(First(plain, first, first + count) < first + count));
+                    ulong skipped = bitmap.Skip(first, first + count);
+                    ulong expected = First(plain, first, first + count);
+                    Assert.That(skipped <= expected && (skipped == first + count || skipped / 64 == expected / 64 || skipped < expected));
+                    break;
+            }
+            Same(bitmap, plain);
+        }
+        Same(target, moved);
+        ulong all = 0;
+        for (ulong at = target.Skip(0, bits); at < bits; at = target.Skip((at | 63) + 1, bits))
+        {
+            all += (ulong)System.Numerics.BitOperations.PopCount(target.Peek(at & ~63UL));
+        }
+        Assert.That(all, Is.EqualTo(Ones(moved)), "nothing is passed over");
+    }
+
+    [Test]
+    public void No_bit_is_lost_between_setters_and_a_mover()
+    {
+        const int Bits = 64 * 64 * 8;
+        PinnedBitmap log = PinnedBitmap.TryCreate(_arena, Bits)!;
+        PinnedBitmap epoch = PinnedBitmap.TryCreate(_arena, Bits)!;
+        long set = 0;
+        bool stop = false;
+        Task[] setters = new Task[3];
+        for (int i = 0; i < setters.Length; i++)
+        {
+            int seed = i;
+            setters[i] = Task.Run(() =>
+            {
+                Random random = new(seed);
+                while (!Volatile.Read(ref stop))
+                {
+                    Interlocked.Add(ref set, log.Or((ulong)(random.Next(Bits / 64) * 64), 1UL << random.Next(64)));
+                }
+            });
+        }
+        long delivered = 0;
+        for (long end = Environment.TickCount64 + 800; Environment.TickCount64 < end;)
+        {
+            delivered += Round(log, epoch, Bits);
+        }
+        Volatile.Write(ref stop, true);
+        Task.WaitAll(setters);
+        delivered += Round(log, epoch, Bits);
+        Assert.That(delivered, Is.EqualTo(set).And.GreaterThan(1000));
+    }
+
+    /// <summary>Moves everything over, counts it by skipping, clears and forgets it.</summary>
+    private static long Round(PinnedBitmap log, PinnedBitmap epoch, ulong bits)
+    {
+        log.MoveTo(epoch, 0, bits);
+        long found = 0;
+        for (ulong at = epoch.Skip(0, bits); at < bits; at = epoch.Skip(at + 64, bits))
+        {
+            found += System.Numerics.BitOperations.PopCount(epoch.Peek(at));
+            epoch.Clear(at, ulong.MaxValue);
+        }
+        epoch.Forget(0, bits);
+        return found;
+    }
+
+    private static (ulong First, ulong Count) Range(Random random, ulong bits)
+    {
+        ulong first = (ulong)random.NextInt64((long)bits);
+        return (first, random.Next(4) == 0 ? bits - first : (ulong)random.NextInt64((long)(bits - first) + 1));
+    }
+
+    private static ulong Set(BitArray plain, ulong first, ulong count, bool value)
+    {
+        ulong changed = 0;
+        for (ulong i = first; i < first + count; i++)
+        {
+            changed += plain[(int)i] != value ? 1UL : 0;
+            plain[(int)i] = value;
+        }
+        return changed;
+    }
+
+    private static bool Move(BitArray from, BitArray to, ulong first, ulong count)
+    {
+        bool any = false;
+        for (int i = (int)first; i < (int)(first + count); i++)
+        {
+            any |= from[i];
+            to[i] |= from[i];
+            from[i] = false;
+        }
+        return any;
+    }
+
+    private static ulong First(BitArray plain, ulong first, ulong end)
+    {
+        while (first < end && !plain[(int)first])
+        {
+            first++;
+        }
+        return first;
+    }
+
+    private static ulong Ones(BitArray plain)
+    {
+        ulong ones = 0;
+        foreach (bool bit in plain)
+        {
+            ones += bit ? 1UL : 0;
+        }
+        return ones;
+    }
+
+    private static void Each(ulong mask, Action<int> action)
+    {
+        for (int bit = 0; bit < 64; bit++)
+        {
+            if ((mask >> bit & 1) != 0)
+            {
+                action(bit);
+            }
+        }
+    }
+
+    private static void Same(PinnedBitmap bitmap, BitArray plain)
+    {
+        for (ulong at = 0; at < bitmap.Bits; at += 64)
+        {
+            ulong expected = 0;
+            for (int bit = 0; bit < 64 && at + (ulong)bit < bitmap.Bits; bit++)
+            {
+                expected |= plain[(int)at + bit] ? 1UL << bit : 0;
+            }
+            Assert.That(bitmap.Peek(at), Is.EqualTo(expected));
+        }
+    }
+}
