@@ -1,4 +1,6 @@
+using System.Linq;
 using GmapNative.Space;
+using GmapNative.Tables;
 using GmapNative.Tests.Model;
 using NUnit.Framework;
 using static GmapNative.Tests.Model.TestSpace;
@@ -33,6 +35,29 @@ public sealed class SlotTests
         Assert.That(test.Translate(Segment - (4 * Page), Access.Read, out FaultOutcome before), Is.EqualTo(Status.Addressing));
         Assert.That(test.Translate((2 * Segment) + (2 * Page), Access.Read, out FaultOutcome behind), Is.EqualTo(Status.Addressing));
         Assert.That((before.Reason, behind.Reason), Is.EqualTo((FaultReason.NoSlot, FaultReason.NoSlot)));
+        test.Check();
+    }
+
+    /// <summary>What a walker of the table finds, word by word: reference tokens, not those that the builder would choose.</summary>
+    [Test]
+    public void Ragged_segment_holds_a_token_for_each_page_that_is_not_mapped()
+    {
+        const ulong Empty = 0x0000_0000_0000_0400, Hole = 0x0001_0005_0000_0400;
+        using TestSpace test = Make();
+        test.Set(Slot(Segment + (5 * Page), 3 * Page, Segment));
+        test.Read(Segment + (6 * Page));
+        Assert.That(test.Space.Tree.TryFindCell(Segment, out SegmentCell cell), Is.True);
+        var table = new PageTable(cell.Load().TableOrigin);
+        for (int page = 0; page < 256; page++)
+        {
+            ulong word = table.Load(page).Value;
+            if (page != 6)
+            {
+                Assert.That(word, Is.EqualTo(page is 5 or 7 ? Empty : Hole), $"page {page}");
+            }
+        }
+        test.Set(Slot(Segment, 2 * Page) with { Id = 2 });
+        Assert.That(Enumerable.Range(0, 5).Select(page => table.Load(page).Value), Is.EqualTo([Empty, Empty, Hole, Hole, Hole]));
         test.Check();
     }
 
