@@ -40,6 +40,8 @@ public sealed class MigrateEndsTests
     [TestCase("demo twice")]
     [TestCase("--listen nowhere")]
     [TestCase("--listen tcp:127.0.0.1")]
+    [TestCase("--listen tcp:127.0.0.1:99999")] // 16 bits of it are a port, but another one
+    [TestCase("--connect tcp:127.0.0.1:http")]
     [TestCase("--listen tcp:127.0.0.1:1 --connect tcp:127.0.0.1:1")]
     [TestCase("--connect unix:/tmp/x --fail-first-at 2")]
     public void A_bad_option_is_one_line_and_status_2(string words)
@@ -58,6 +60,16 @@ public sealed class MigrateEndsTests
         other.Start();
         MigrateResult result = MigrateProgram.Run("--listen", $"tcp:127.0.0.1:{((IPEndPoint)other.LocalEndpoint).Port}");
         AssertFailed(result, "in use; choose another address");
+    }
+
+    [Test]
+    public void A_file_that_is_no_socket_is_not_removed()
+    {
+        string file = Path.Combine(_folder, "notes");
+        File.WriteAllText(file, "keep");
+        MigrateResult result = MigrateProgram.Run("--listen", $"unix:{file}", "--accept-s", "1");
+        AssertFailed(result, "in use; choose another address");
+        Assert.That(File.ReadAllText(file), Is.EqualTo("keep"));
     }
 
     [Test]

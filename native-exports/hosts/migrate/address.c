@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -55,8 +56,11 @@ static int open_socket(const struct place *place) {
   return socket(place->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 }
 
-/* A socket file that nobody listens on is left over from a process that died. */
+/* A socket file that nobody listens on is left over from a process that died. Any other file is not ours to remove:
+ * connecting to it is refused as well. */
 static void remove_stale(const struct place *place) {
+  struct stat file;
+  if (lstat(place->unix_path, &file) != 0 || !S_ISSOCK(file.st_mode)) return;
   int fd = open_socket(place);
   if (fd < 0) return;
   if (connect(fd, (const struct sockaddr *)&place->at, place->size) != 0 && errno == ECONNREFUSED)

@@ -135,11 +135,17 @@ static bool choose(struct options *o, int option, const char *text) {
   }
 }
 
+/* A port that getaddrinfo would cut to 16 bits is not the one that was asked for. */
+static bool port(const char *text) {
+  size_t digits = strspn(text, "0123456789");
+  return digits >= 1 && digits <= 5 && !text[digits] && atoi(text) <= UINT16_MAX;
+}
+
 static bool address(const char *text) {
   const char *colon = strrchr(text, ':');
-  if ((strncmp(text, "unix:", 5) == 0 && text[5]) || (strncmp(text, "tcp:", 4) == 0 && colon > text + 4 && colon[1]))
-    return true;
-  return complain("%s: an address is unix:PATH or tcp:HOST:PORT", text), false;
+  bool tcp = strncmp(text, "tcp:", 4) == 0;
+  if ((strncmp(text, "unix:", 5) == 0 && text[5]) || (tcp && colon > text + 4 && port(colon + 1))) return true;
+  return complain("%s: an address is unix:PATH or tcp:HOST:PORT (0 to 65535)", text), false;
 }
 
 static bool image(const char *path) {
