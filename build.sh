@@ -2,7 +2,7 @@
 # GmapNative: set up, build, test, show. `./build.sh help` lists the verbs; each does first what it needs.
 #
 # A C host is a folder of native-exports/hosts/ with a Makefile. build.sh calls `make -C <folder>` with
-#   INC      native-exports/include: gmap.h, gmap_inline.h, gmap.hpp
+#   INC      native-exports/include: gmap.h, gmap_inline.h
 #   LIB      artifacts/lib: libgmapnative.so.1, and the link libgmapnative.so that -lgmapnative finds
 #   OUT      artifacts/bin: where the program goes, as $(OUT)/gmap-<folder>
 #   OBJ      artifacts/obj/hosts/<folder>: where object files go
