@@ -87,8 +87,18 @@ internal sealed class InvariantChecker
         return wrong;
     }
 
-    private static SegmentEntry SegmentToken(AddressSpace space, ulong segment) =>
-        space.Map.HasSlot(segment, GuestAddress.SegmentSize) ? SegmentEntry.Empty : SegmentEntry.Hole(Status.Addressing);
+    /// <summary>What a segment without a mapping holds; from the slots themselves, as <see cref="TokenOf"/>.</summary>
+    private static SegmentEntry SegmentToken(AddressSpace space, ulong segment)
+    {
+        foreach (Slot slot in space.Map.Slots)
+        {
+            if (slot.GuestAddress < segment + GuestAddress.SegmentSize && slot.End > segment)
+            {
+                return SegmentEntry.Empty;
+            }
+        }
+        return SegmentEntry.Hole(Status.Addressing);
+    }
 
     /// <summary>What a page without a mapping holds. Not the builder's word for it: that one is checked here.</summary>
     private static PageEntry TokenOf(AddressSpace space, ulong address) =>

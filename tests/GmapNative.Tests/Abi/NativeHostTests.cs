@@ -39,6 +39,12 @@ internal sealed class NativeHostTests
     [Test]
     public void ASlotThatTheKernelTracks([Values] Flavour flavour) => NativeHost.Check("backing.c", flavour, Patience);
 
+    [Test]
+    public void BatchesAndImages([Values] Flavour flavour) => NativeHost.Check("batches.c", flavour, Patience);
+
+    [Test]
+    public void MemoryThatCannotBeLocked() => NativeHost.Check("batches.c", Flavour.Plain, Patience, "unlocked");
+
     [TestCase("userfaultfd")]
     [TestCase("refused")]
     [TestCase("async")]
