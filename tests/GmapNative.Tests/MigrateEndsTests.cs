@@ -31,6 +31,7 @@ public sealed class MigrateEndsTests
     [TestCase("demo --memory 3")]
     [TestCase("demo --memory 64X")]
     [TestCase("demo --memory 99999999999999999999")]
+    [TestCase("demo --memory 2T")] // it would be touched, all of it
     [TestCase("demo --policy sometimes")]
     [TestCase("demo --guest bsd")]
     [TestCase("demo --guest sqlite --backing none")]

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #define ALIGNMENT (2ull << 20)
 
@@ -26,11 +25,6 @@ static int refuse(const struct machine *machine, const char *what, gmap_status s
 }
 
 static int map_memory(struct machine *machine) {
-  uint64_t here = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-  if (machine->size > here) {
-    return complain("%llu MiB of guest memory is more than this machine has; give less with --memory",
-                    (unsigned long long)(machine->size >> 20));
-  }
   uint8_t *at = mmap(NULL, machine->size + ALIGNMENT, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED)

@@ -193,6 +193,8 @@ static bool consistent(struct options *o, bool demo, int rest) {
     return complain("--guest sqlite stores plainly and can be tracked by --backing userfaultfd only"), false;
   if (!o->guests) o->guests = demo ? GUEST_THREADS | GUEST_SQLITE : GUEST_THREADS;
   if (o->memory % SEGMENT) return complain("--memory must be a multiple of 1M"), false;
+  if (o->memory / (uint64_t)sysconf(_SC_PAGESIZE) > (uint64_t)sysconf(_SC_PHYS_PAGES))
+    return complain("--memory is more than this machine has: give less"), false;
   if ((o->guests & GUEST_THREADS) && o->memory / o->threads < 5 * SEGMENT)
     return complain("--memory is too small for --threads %u: give each thread 5M or more", o->threads), false;
   return true;
