@@ -28,6 +28,9 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
 
     public int ViewCount => _views.All.Length;
 
+    /// <summary>The space's number, for events.</summary>
+    public ulong Space { get; init; }
+
     public void Register(View view)
     {
         _views.Add(view);
@@ -75,7 +78,9 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
             }
             status = WaitForWord(ref view.InsideWord, view, start, timeoutNanoseconds);
         }
-        Interlocked.Add(ref _graceNanoseconds, Elapsed(start));
+        long waited = Elapsed(start);
+        Interlocked.Add(ref _graceNanoseconds, waited);
+        Tell.GraceWait(Space, waited, status);
         return status;
     }
 

@@ -70,6 +70,18 @@ internal sealed class FaultResolver(AddressSpace space)
     /// <summary>0, a program-interruption code with a reason, or no memory with nothing changed.</summary>
     public int Resolve(ulong address, Access access, out FaultOutcome outcome)
     {
+        long begin = Tell.Clock(GmapEvents.Keywords.Faults);
+        int status = ResolveAccess(address, access, out outcome);
+        if (begin != 0)
+        {
+            bool changed = (outcome.Done & (FaultDone.Mapped | FaultDone.Split)) != 0;
+            Tell.Fault(space.Number, address, (uint)access, (uint)outcome.Done, changed, begin);
+        }
+        return status;
+    }
+
+    private int ResolveAccess(ulong address, Access access, out FaultOutcome outcome)
+    {
         outcome = default;
         SlotMap map = space.Map;
         Slot? slot = map.Find(address);
@@ -171,13 +183,8 @@ internal sealed class FaultResolver(AddressSpace space)
             }
             return Status.TryAgain;
         }
-        SplitOutcome split = Splitter.Split(cell, space.Engine.Pool, out bool wasted);
-        SpaceCounters.Add(ref _counters.SplitsLost, wasted ? 1 : 0);
-        if (split == SplitOutcome.Split)
-        {
-            SpaceCounters.Add(ref _counters.Splits);
-            outcome.Done |= FaultDone.Split;
-        }
+        SplitOutcome split = space.Split(cell, request.Address);
+        outcome.Done |= split == SplitOutcome.Split ? FaultDone.Split : FaultDone.None;
         return split == SplitOutcome.NoMemory ? Status.NoMemory : Status.TryAgain;
     }
 
