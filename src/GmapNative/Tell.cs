@@ -1,5 +1,4 @@
 using System;
-using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using System.Diagnostics.Tracing;
 using System.Runtime.CompilerServices;
@@ -21,10 +20,10 @@ internal static class Tell
 
     /// <summary>The time if anybody listens, else 0: what <see cref="Since"/> is asked with.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static long Clock(EventKeywords keyword) =>
-        IsOn(EventLevel.Informational, keyword) ? Stopwatch.GetTimestamp() : 0;
+    public static long Time(EventKeywords keyword) =>
+        IsOn(EventLevel.Informational, keyword) ? Clock.Now : 0;
 
-    /// <summary>A call to resolve an access ended; <paramref name="begin"/> is the clock's, not 0.</summary>
+    /// <summary>A call to resolve an access ended; <paramref name="begin"/> is of <see cref="Time"/>, not 0.</summary>
     public static void Fault(ulong space, ulong address, uint access, uint done, bool changed, long begin)
     {
         if (!IsSupported)
@@ -145,5 +144,5 @@ internal static class Tell
         IsSupported && GmapEvents.Log.IsEnabled(level, keyword);
 
     /// <summary>0 where nobody listened at the beginning.</summary>
-    private static long Since(long begin) => begin == 0 ? 0 : (long)Stopwatch.GetElapsedTime(begin).TotalNanoseconds;
+    private static long Since(long begin) => begin == 0 ? 0 : Clock.Since(begin);
 }

@@ -334,7 +334,7 @@ internal static unsafe class Harvester
     private static void Count(AddressSpace space, long begin)
     {
         SpaceCounters.Add(ref space.Counters.Harvests);
-        SpaceCounters.Add(ref space.Counters.HarvestNanoseconds, (long)Stopwatch.GetElapsedTime(begin).TotalNanoseconds);
+        SpaceCounters.Add(ref space.Counters.HarvestNanoseconds, Clock.Since(begin));
     }
 }
 

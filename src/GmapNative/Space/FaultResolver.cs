@@ -70,7 +70,7 @@ internal sealed class FaultResolver(AddressSpace space)
     /// <summary>0, a program-interruption code with a reason, or no memory with nothing changed.</summary>
     public int Resolve(ulong address, Access access, out FaultOutcome outcome)
     {
-        long begin = Tell.Clock(GmapEvents.Keywords.Faults);
+        long begin = Tell.Time(GmapEvents.Keywords.Faults);
         int status = ResolveAccess(address, access, out outcome);
         if (begin != 0)
         {

@@ -19,7 +19,7 @@ internal static class RangeCalls
         {
             return Status.Deadlock;
         }
-        long begin = Tell.Clock(GmapEvents.Keywords.Slots);
+        long begin = Tell.Time(GmapEvents.Keywords.Slots);
         lock (space.Configuration)
         {
             if (space.IsDead)

@@ -106,7 +106,7 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         {
             return Status.NoMemory;
         }
-        long begin = Tell.Clock(GmapEvents.Keywords.Slots);
+        long begin = Tell.Time(GmapEvents.Keywords.Slots);
         var slot = new Slot(request.Id, request.GuestAddress, request.Size, request.HostAddress, request.ReadOnly) { Tracking = tracking };
         SlotMap map = space.Map.With(slot);
         space.Publish(map);
@@ -214,7 +214,7 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         SlotTracking? tracking = old.Tracking;
         bool arms = request.LogDirty && tracking is null;
         bool disarms = !request.LogDirty && tracking is not null;
-        long begin = Tell.Clock(GmapEvents.Keywords.Slots);
+        long begin = Tell.Time(GmapEvents.Keywords.Slots);
         if (arms && !TryTrack(request, out tracking))
         {
             return Status.NoMemory;
