@@ -19,13 +19,13 @@ public sealed class FlavourTests
         var traced = new ElfFile(Path.Combine(s_folder, "libgmapnative-trace.so.1"));
         Assert.That(traced.DefinedSymbols, Is.EquivalentTo(shipped.DefinedSymbols));
         Assert.That(traced.Flags1, Is.EqualTo(shipped.Flags1));
-        Assert.That(traced.Soname, Is.EqualTo(shipped.Soname.Replace(".so", "-trace.so", StringComparison.Ordinal)));
+        Assert.That(traced.Soname, Is.EqualTo(shipped.Soname!.Replace(".so", "-trace.so", StringComparison.Ordinal)));
     }
 
     [Test]
     public void Folder_trace_holds_the_diagnostic_library_by_the_shipped_soname()
     {
-        var link = new FileInfo(Path.Combine(s_folder, "trace", new ElfFile(Repository.Library).Soname));
+        var link = new FileInfo(Path.Combine(s_folder, "trace", new ElfFile(Repository.Library).Soname!));
         Assert.That(link.ResolveLinkTarget(true)?.FullName, Is.EqualTo(Path.Combine(s_folder, "libgmapnative-trace.so.1")));
     }
 

@@ -141,7 +141,8 @@ public sealed class TraceTests
         Told[] ends = Of(events, "HarvestEnd");
         Assert.That(ends, Has.Length.EqualTo((int)counted["harvests"]));
         Assert.That(
-            begins.Select(told => (told.Get<uint>("slot"), told.Get<ulong>("firstPage"), told.Get<ulong>("pages"), told.Get<uint>("flags"))),
+            begins.Select(told =>
+                (told.Get<uint>("slot"), told.Get<ulong>("firstPage"), told.Get<ulong>("pages"), told.Get<uint>("flags"))),
             Is.EqualTo(Enumerable.Repeat(((uint)Slot, 0UL, Segments * 256UL, 0u), 3)));
         Assert.That(ends.Select(told => told.Get<ulong>("dirtyPages")), Is.EqualTo(new ulong[] { Split * PagesEach, 0, Again }));
         Assert.That(ends.Select(told => told.Get<int>("status")), Is.All.Zero);
