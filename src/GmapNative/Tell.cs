@@ -6,8 +6,9 @@ using System.Runtime.CompilerServices;
 namespace GmapNative;
 
 /// <summary>
-/// What the rooms say to a tracer. Compiled to nothing where event sources are not supported, as in the shipped library; one test
-/// of a word where nobody listens. May be said in a section and under a lock: an event is written without waiting.
+/// What the rooms say to a tracer. Compiled to nothing where event sources are not supported, as in the shipped library (inlined,
+/// or empty methods would remain to be called); one test of a word where nobody listens. May be said in a section and under a
+/// lock: an event is written without waiting for anybody.
 /// </summary>
 internal static class Tell
 {
@@ -41,6 +42,7 @@ internal static class Tell
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Split(ulong space, ulong address, bool lost)
     {
         if (IsOn(EventLevel.Informational, GmapEvents.Keywords.Splits))
@@ -49,6 +51,7 @@ internal static class Tell
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Arm(ulong space, uint slot, ulong pages, long begin)
     {
         if (IsOn(EventLevel.Informational, GmapEvents.Keywords.Slots))
@@ -57,6 +60,7 @@ internal static class Tell
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void HarvestBegin(ulong space, uint slot, ulong firstPage, ulong pages, uint flags)
     {
         if (IsOn(EventLevel.Informational, GmapEvents.Keywords.Harvests))
@@ -65,6 +69,7 @@ internal static class Tell
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void HarvestEnd(ulong space, uint slot, ulong dirtyPages, long begin, int status)
     {
         if (IsOn(EventLevel.Informational, GmapEvents.Keywords.Harvests))
@@ -73,6 +78,7 @@ internal static class Tell
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void GraceWait(ulong space, long ns, int status)
     {
         if (IsOn(EventLevel.Informational, GmapEvents.Keywords.Grace))
@@ -81,6 +87,7 @@ internal static class Tell
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void SlotChange(ulong space, uint slot, ulong guestAddress, ulong size, uint flags, int status)
     {
         if (IsOn(EventLevel.Informational, GmapEvents.Keywords.Slots))
@@ -89,6 +96,7 @@ internal static class Tell
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Unmap(ulong space, ulong address, ulong size, long begin, int status)
     {
         if (IsOn(EventLevel.Informational, GmapEvents.Keywords.Slots))
@@ -97,6 +105,7 @@ internal static class Tell
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void ArenaGrowth(ulong bytes, ulong committed, ulong locked)
     {
         if (IsOn(EventLevel.Informational, GmapEvents.Keywords.Arena))
@@ -105,6 +114,7 @@ internal static class Tell
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void BackingTrouble(string message)
     {
         if (IsOn(EventLevel.Warning, GmapEvents.Keywords.Backings))
@@ -113,6 +123,7 @@ internal static class Tell
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void MemoryRefused(string what)
     {
         if (IsOn(EventLevel.Warning, GmapEvents.Keywords.Arena))
@@ -122,6 +133,7 @@ internal static class Tell
     }
 
     /// <summary>A space or an engine whose figures the counters show, from now on.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Born(ICounted part)
     {
         if (IsSupported)
@@ -131,6 +143,7 @@ internal static class Tell
     }
 
     /// <summary>It ends; what it counted up stays counted.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Gone(ICounted part)
     {
         if (IsSupported)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * traced.c - a known run for a tracer. Says its process id, waits for a line, runs, says what the library itself counted,
+ * traced.c - a known run for a tracer. Says its process id, waits for a line, runs, says what the library counted,
  * waits for another line, ends. The numbers here are those of TraceTests.cs. */
 #include "fixture.h"
 

@@ -1,4 +1,5 @@
 using System;
+using System.Runtime.CompilerServices;
 using GmapNative.Bits;
 using GmapNative.Memory;
 using GmapNative.Tables;
@@ -71,15 +72,18 @@ internal sealed class FaultResolver(AddressSpace space)
     public int Resolve(ulong address, Access access, out FaultOutcome outcome)
     {
         long begin = Tell.Time(GmapEvents.Keywords.Faults);
+        return begin == 0 ? ResolveAccess(address, access, out outcome) : ResolveTold(address, access, begin, out outcome);
+    }
+
+    private int ResolveTold(ulong address, Access access, long begin, out FaultOutcome outcome)
+    {
         int status = ResolveAccess(address, access, out outcome);
-        if (begin != 0)
-        {
-            bool changed = (outcome.Done & (FaultDone.Mapped | FaultDone.Split)) != 0;
-            Tell.Fault(space.Number, address, (uint)access, (uint)outcome.Done, changed, begin);
-        }
+        bool changed = (outcome.Done & (FaultDone.Mapped | FaultDone.Split)) != 0;
+        Tell.Fault(space.Number, address, (uint)access, (uint)outcome.Done, changed, begin);
         return status;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] // or a frame more for those whom nobody listens to
     private int ResolveAccess(ulong address, Access access, out FaultOutcome outcome)
     {
         outcome = default;

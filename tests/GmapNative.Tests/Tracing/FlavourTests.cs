@@ -32,6 +32,7 @@ public sealed class FlavourTests
     /// <summary>Names of the source's methods in the debug symbols, of the runtime's port in the library.</summary>
     [TestCase(".so.dbg", "GmapEvents")]
     [TestCase(".so.dbg", "GmapEventCounters")]
+    [TestCase(".so.dbg", "GmapNative_Tell__")]
     [TestCase(".so.1", "SlowFault")]
     [TestCase(".so.1", "EventPipe")]
     [TestCase(".so.1", "dotnet-diagnostic")]
