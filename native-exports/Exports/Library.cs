@@ -34,5 +34,9 @@ internal static unsafe class Library
         | (ProcessBarrier.IsAvailable ? FeatureMembarrier : 0);
 
     [UnmanagedCallersOnly(EntryPoint = "gmap_runtime_init")]
-    public static int Initialize() => Status.Ok;
+    public static int Initialize()
+    {
+        Tell.Ready();
+        return Status.Ok;
+    }
 }

@@ -19,6 +19,16 @@ internal static class Tell
     [FeatureSwitchDefinition(Switch)]
     public static bool IsSupported { get; } = !AppContext.TryGetSwitch(Switch, out bool on) || on;
 
+    /// <summary>Makes the source known: who listens already hears its counters from now on.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Ready()
+    {
+        if (IsSupported)
+        {
+            _ = GmapEvents.Log;
+        }
+    }
+
     /// <summary>The time if anybody listens, else 0: what <see cref="Since"/> is asked with.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static long Time(EventKeywords keyword) =>

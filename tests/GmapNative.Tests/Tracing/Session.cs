@@ -25,6 +25,8 @@ internal sealed class Session : IDisposable
 {
     private const string Provider = "GmapNative";
 
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(15);
+
     private readonly EventPipeSession _session;
     private readonly Task _reader;
     private readonly List<Told> _events = [];
@@ -39,19 +41,18 @@ internal sealed class Session : IDisposable
             Read, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
     }
 
-    /// <summary>Waits until a counter, summed over its intervals, or its last value, is what is expected; the last seen one.</summary>
-    public double WaitForCounter(string name, double expected, TimeSpan patience)
+    /// <summary>Waits until a rate, summed over its intervals, is what is expected, or fails.</summary>
+    public void WaitForCounter(string name, double expected)
     {
         long begin = Stopwatch.GetTimestamp();
-        double seen = Counter(name);
-        while (seen != expected && Stopwatch.GetElapsedTime(begin) < patience)
+        while (Counter(name) != expected && Stopwatch.GetElapsedTime(begin) < s_patience)
         {
             Thread.Sleep(20);
-            seen = Counter(name);
         }
-        return seen;
+        Assert.That(Counter(name), Is.EqualTo(expected), $"the counter {name}");
     }
 
+    /// <summary>A rate summed over its intervals, the highest of another one; no number before it came.</summary>
     public double Counter(string name)
     {
         lock (_counters)
@@ -64,7 +65,7 @@ internal sealed class Session : IDisposable
     public List<Told> Stop()
     {
         _session.Stop();
-        Assert.That(_reader.Wait(TimeSpan.FromSeconds(30)), "the stream does not end");
+        Assert.That(_reader.Wait(s_patience), "the stream does not end");
         return _events;
     }
 

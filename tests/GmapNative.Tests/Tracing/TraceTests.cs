@@ -25,8 +25,6 @@ public sealed class TraceTests
     private const ulong Guest = 64 << 20;
     private const ulong Megabyte = 1 << 20;
 
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(10);
-
     private static string TraceFolder => Path.Combine(Repository.LibraryFolder, "trace");
 
     [Test]
@@ -35,8 +33,12 @@ public sealed class TraceTests
         using var host = new TracedHost(TraceFolder, Path.GetTempPath());
         Assert.That(host.Features & Library.FeatureTrace, Is.EqualTo(Library.FeatureTrace));
         using var session = new Session(host.Pid, EventLevel.Verbose, 0xFF);
+        session.WaitForCounter("faults", 0); // rates begin when the runtime first looks, on a thread of its own
         Dictionary<string, ulong> counted = host.Run();
-        double faults = session.WaitForCounter("faults", Segments + Writes, s_patience);
+        session.WaitForCounter("faults", Segments + Writes);
+        session.WaitForCounter("splits", Split);
+        session.WaitForCounter("pages-harvested", Writes);
+        session.WaitForCounter("grace-wait", counted["grace_wait_ns"]);
         List<Told> events = session.Stop();
         host.End();
 
@@ -50,10 +52,6 @@ public sealed class TraceTests
             SlotsAreTold(events, counted);
             HarvestsAreTold(events, counted);
             MemoryIsTold(events, counted);
-            Assert.That(faults, Is.EqualTo(Segments + Writes), "the counter of faults");
-            Assert.That(session.Counter("splits"), Is.EqualTo(Split));
-            Assert.That(session.Counter("pages-harvested"), Is.EqualTo(Writes));
-            Assert.That(session.Counter("grace-wait"), Is.EqualTo(counted["grace_wait_ns"]));
             Assert.That(session.Counter("dirty-pages-per-harvest"), Is.InRange(Writes / 3.0, Split * PagesEach));
             Assert.That(session.Counter("table-bytes"), Is.GreaterThanOrEqualTo(counted["table_bytes"]));
         });
