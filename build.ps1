@@ -9,7 +9,7 @@ $ErrorActionPreference = 'Stop'
 Set-Location $PSScriptRoot
 $env:DOTNET_CLI_TELEMETRY_OPTOUT = '1'
 $env:DOTNET_NOLOGO = '1'
-$Verbs = 'setup', 'build', 'test', 'demo', 'perf', 'format', 'clean', 'help'
+$Verbs = 'setup', 'build', 'trace', 'test', 'demo', 'perf', 'format', 'clean', 'help'
 
 function Invoke-Tool([string] $Program, [string[]] $Arguments) {
     & $Program @Arguments
@@ -43,6 +43,7 @@ switch ($Verb) {
             Invoke-OnLinux
         }
     }
+    'trace' { Invoke-OnLinux }
     'test' { Invoke-OnLinux }
     'demo' { Invoke-OnLinux }
     'perf' { Invoke-OnLinux }

@@ -51,6 +51,7 @@ usage: ./build.sh VERB [OPTIONS]
 
   setup     check the .NET SDK, install the Debian packages that are missing, restore the NuGet packages
   build     artifacts/lib/libgmapnative.so (NativeAOT), its exports checked, and the C hosts in artifacts/bin
+  trace     also artifacts/lib/libgmapnative-trace.so: the same ABI with events for dotnet-trace and readable stack traces
   test      every test; OPTIONS go to the test runner: --filter 'FullyQualifiedName~Dirty'
   demo      live-migrate a running guest; OPTIONS go to gmap-migrate: --memory 512M --json
   perf      what the engine's paths cost beside plain C, on this machine; OPTIONS: the guest's size in GiB (64)
@@ -139,30 +140,44 @@ managed_inputs() {
 
 # ---- build -------------------------------------------------------------------------------------------------------------
 
-# The real file bears the soname; the linker's -lgmapnative finds it by the plain name. The debug symbols keep the plain name,
-# because the library's .gnu_debuglink says so. A build for newer processors will go beside it into glibc-hwcaps/.
-publish_library() {
-    local published=$ARTIFACTS/dotnet/publish/GmapNative.Exports/release_linux-x64
-    local inputs=()
+# publish NAME [OPTION...]: artifacts/lib/NAME.so.1, NAME.so and NAME.so.dbg. The real file bears the soname; the linker's -lNAME finds
+# it by the plain name. The debug symbols keep the plain name, because the library's .gnu_debuglink says so. A build for newer
+# processors will go beside it into glibc-hwcaps/.
+publish() {
+    local name=$1 published inputs=()
+    shift
     mapfile -t inputs < <(managed_inputs)
-    stale library "${inputs[@]}" || [[ ! -e $LIB/$SONAME || $# -gt 0 ]] || return 0
-    say 'building libgmapnative.so'
+    stale "$name" "${inputs[@]}" || [[ ! -e $LIB/$name.so.1 || $# -gt 1 ]] || return 0
+    say "building $name.so"
     dotnet publish native-exports/GmapNative.Exports.csproj -c "$CONFIGURATION" -v quiet --no-restore "$@"
+    published=$ARTIFACTS/dotnet/publish/GmapNative.Exports/release_linux-x64
+    if [[ $name == *-trace ]]; then published+=_trace; fi
     mkdir -p "$LIB"
-    install -m 755 "$published/libgmapnative.so" "$LIB/$SONAME.new"
-    mv -f "$LIB/$SONAME.new" "$LIB/$SONAME" # a program that runs keeps the library it started with
-    ln -sf "$SONAME" "$LIB/libgmapnative.so"
-    install -m 644 "$published/libgmapnative.so.dbg" "$LIB/libgmapnative.so.dbg"
-    fresh library
+    install -m 755 "$published/$name.so" "$LIB/$name.so.1.new"
+    mv -f "$LIB/$name.so.1.new" "$LIB/$name.so.1" # a program that runs keeps the library it started with
+    ln -sf "$name.so.1" "$LIB/$name.so"
+    install -m 644 "$published/$name.so.dbg" "$LIB/$name.so.dbg"
+    fresh "$name"
 }
 
-check_exports() {
+publish_library() { publish libgmapnative -p:Flavour=shipped "$@"; }
+
+# The diagnostic flavour. Under the shipped library's soname too, in a folder of its own: with that in LD_LIBRARY_PATH a host that
+# was linked with the shipped library runs with this one.
+publish_trace() {
+    publish libgmapnative-trace -p:Flavour=trace "$@"
+    mkdir -p "$LIB/trace"
+    ln -sf ../libgmapnative-trace.so.1 "$LIB/trace/$SONAME"
+    check_exports "$LIB/libgmapnative-trace.so.1"
+}
+
+check_exports() { # LIBRARY
     local list=native-exports/exports.txt difference
     [[ -f $list ]] || fail "$list is missing: it lists the functions that the library exports, one a line"
     difference=$(diff <(grep -v -e '^#' -e '^$' "$list" | sort) \
-        <(nm -D --defined-only "$LIB/$SONAME" | awk '{ print $NF }' | sort)) || {
+        <(nm -D --defined-only "$1" | awk '{ print $NF }' | sort)) || {
         printf '%s\n' "$difference" | sed -n 's/^< /  listed but not exported:  /p; s/^> /  exported but not listed:  /p' >&2
-        fail "the library's exports are not those of $list. Meant? Change the list, the header and CHANGELOG.md with it." \
+        fail "the exports of $1 are not those of $list. Meant? Change the list, the header and CHANGELOG.md with it." \
             'Not meant? Look at the EntryPoint of the [UnmanagedCallersOnly] method.'
     }
 }
@@ -178,7 +193,7 @@ make_in() { # FOLDER OUT OBJ
 build() {
     setup
     publish_library "$@"
-    check_exports
+    check_exports "$LIB/$SONAME"
     local host
     for host in native-exports/hosts/*/Makefile; do
         [[ -f $host ]] || continue
@@ -261,7 +276,8 @@ shift || true
 case $verb in
     setup) setup ;;
     build) build "$@" ;;
-    test) build; build_tests; run_tests "$@" ;; # no &&: it would switch errexit off
+    trace) build; publish_trace ;;
+    test) build; publish_trace; build_tests; run_tests "$@" ;; # no &&: it would switch errexit off
     perf) build; run_perf "$@" ;;
     demo) build; run_demo "$@" ;;
     format) setup; format "$@" ;;

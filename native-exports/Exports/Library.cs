@@ -29,9 +29,14 @@ internal static unsafe class Library
     public static ulong GetFeatures() =>
         (Avx2.IsSupported ? FeatureIsaV3 : 0)
         | (Avx512F.IsSupported ? FeatureIsaV4 : 0)
+        | (Tell.IsSupported ? FeatureTrace : 0)
         | (Userfaultfd.IsAvailable ? FeatureUserfaultfdAsync : 0)
         | (ProcessBarrier.IsAvailable ? FeatureMembarrier : 0);
 
     [UnmanagedCallersOnly(EntryPoint = "gmap_runtime_init")]
-    public static int Initialize() => Status.Ok;
+    public static int Initialize()
+    {
+        Tell.Ready();
+        return Status.Ok;
+    }
 }

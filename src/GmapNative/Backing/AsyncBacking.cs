@@ -105,6 +105,7 @@ internal sealed unsafe class AsyncBacking : ISlotBacking
                 }
                 if (regions < 0)
                 {
+                    Tell.BackingTrouble("The written pages of a slot cannot be read: its memory was unmapped or unregistered.");
                     found += _fault < 0 ? 0 : Pour(VectorLength, into); // re-protected before the scan failed: seen only here
                     return Status.Fault; // unmapped or unregistered behind our back: what was found before is poured
                 }

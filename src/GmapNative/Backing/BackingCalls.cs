@@ -22,6 +22,7 @@ internal static class BackingCalls
         }
         if (complaint is not null)
         {
+            Tell.BackingTrouble(complaint);
             space.Engine.Log(LogLevel.Error, complaint); // no lock held (rule 8)
         }
         return status;

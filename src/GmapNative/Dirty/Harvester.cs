@@ -101,6 +101,7 @@ internal static unsafe class Harvester
         {
             return Status.Deadlock;
         }
+        Tell.HarvestBegin(space.Number, slotId, first, count, (uint)flags);
         status = Collect(ref range, flags, out bool any, out ulong moves);
         if (status == Status.Ok && !any && (flags & HarvestFlags.Or) == 0)
         {
@@ -110,6 +111,7 @@ internal static unsafe class Harvester
         status = any && status == Status.Ok ? Finish(ref range, end, bitmap, moves, ref dirty) : status;
         Count(space, begin);
         SpaceCounters.Add(ref space.Counters.PagesHarvested, (long)dirty);
+        Tell.HarvestEnd(space.Number, slotId, dirty, begin, status);
         return status;
     }
 
@@ -332,7 +334,7 @@ internal static unsafe class Harvester
     private static void Count(AddressSpace space, long begin)
     {
         SpaceCounters.Add(ref space.Counters.Harvests);
-        SpaceCounters.Add(ref space.Counters.HarvestNanoseconds, (long)Stopwatch.GetElapsedTime(begin).TotalNanoseconds);
+        SpaceCounters.Add(ref space.Counters.HarvestNanoseconds, Clock.Since(begin));
     }
 }
 

@@ -13,6 +13,7 @@ internal sealed class Arena : IDisposable
     public const ulong MinimumLimit = 256 << 10;
     public const ulong MaximumLimit = 1UL << 40;
     private const nuint LargestStep = 2 << 20;
+    private const string LockRefusal = "lock: RLIMIT_MEMLOCK";
 
     private readonly GuardedRegion _region;
     private readonly bool _requireLock;
@@ -129,11 +130,13 @@ internal sealed class Arena : IDisposable
         locked = false;
         if (FailsNow() || !TryCharge(bytes))
         {
+            Tell.MemoryRefused("dirty log: the arena's limit");
             return null;
         }
         GuardedRegion? region = GuardedRegion.TryReserve(bytes);
         if (region is null || !region.TryCommit(0, bytes))
         {
+            Tell.MemoryRefused("dirty log: the machine's memory");
             region?.Dispose();
             Discharge(bytes, locked: false);
             return null;
@@ -142,6 +145,7 @@ internal sealed class Arena : IDisposable
         if (!locked)
         {
             LockRefused = true;
+            Tell.MemoryRefused(LockRefusal);
         }
         if (!locked && _requireLock)
         {
@@ -155,6 +159,7 @@ internal sealed class Arena : IDisposable
             _chargedLocked += bytes;
             _gate.Exit();
         }
+        Tell.ArenaGrowth(bytes, Committed, Locked);
         return region;
     }
 
@@ -210,6 +215,7 @@ internal sealed class Arena : IDisposable
         else
         {
             LockRefused = true;
+            Tell.MemoryRefused(LockRefusal);
             if (_requireLock)
             {
                 _region.Decommit(_committed, step);
@@ -217,6 +223,7 @@ internal sealed class Arena : IDisposable
             }
         }
         _committed += step;
+        Tell.ArenaGrowth(step, Committed, Locked);
         return true;
     }
 }

@@ -1,5 +1,4 @@
 using System;
-using System.Diagnostics;
 using System.Threading;
 
 namespace GmapNative.Memory;
@@ -27,6 +26,9 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
     public long GraceNanoseconds => Volatile.Read(ref _graceNanoseconds);
 
     public int ViewCount => _views.All.Length;
+
+    /// <summary>The space's number, for events.</summary>
+    public ulong Space { get; init; }
 
     public void Register(View view)
     {
@@ -63,7 +65,7 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
     /// </summary>
     public int WaitForGrace()
     {
-        long start = Stopwatch.GetTimestamp();
+        long start = Clock.Now;
         Interlocked.Increment(ref _gracePeriods);
         ProcessBarrier.Issue();
         int status = WaitForLibrary(start, timeoutNanoseconds);
@@ -75,7 +77,9 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
             }
             status = WaitForWord(ref view.InsideWord, view, start, timeoutNanoseconds);
         }
-        Interlocked.Add(ref _graceNanoseconds, Elapsed(start));
+        long waited = Clock.Since(start);
+        Interlocked.Add(ref _graceNanoseconds, waited);
+        Tell.GraceWait(Space, waited, status);
         return status;
     }
 
@@ -85,7 +89,7 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
     /// </summary>
     public void WaitForCalls()
     {
-        long start = Stopwatch.GetTimestamp();
+        long start = Clock.Now;
         ProcessBarrier.Issue();
         _ = WaitForLibrary(start, 0);
         foreach (View view in _views.All)
@@ -124,7 +128,7 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
                 _ = Libc.Yield();
                 continue;
             }
-            long elapsed = Elapsed(start);
+            long elapsed = Clock.Since(start);
             if (view is not null && kick is not null && elapsed >= nextKick)
             {
                 kick(view.Vcpu);
@@ -138,6 +142,4 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
         }
         return Status.Ok;
     }
-
-    private static long Elapsed(long start) => (long)Stopwatch.GetElapsedTime(start).TotalNanoseconds;
 }

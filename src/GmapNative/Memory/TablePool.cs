@@ -99,6 +99,10 @@ internal sealed unsafe class TablePool : IDisposable
             table = _arena.Start + (block * (nint)Arena.BlockBytes) + (slot * TableKinds.BytesOf(kind));
         }
         _gate.Exit();
+        if (table == 0)
+        {
+            Tell.MemoryRefused("table: the arena's limit or the machine's memory");
+        }
         return table;
     }
 

@@ -9,8 +9,10 @@ namespace GmapNative.Space;
 /// One guest address space: its tables, slots, readers and counters. What is done with them lives in the other classes of this room,
 /// which share the fields given here.
 /// </summary>
-internal sealed unsafe class AddressSpace
+internal sealed unsafe class AddressSpace : ICounted
 {
+    private static long s_spaces;
+
     private readonly SpaceWords* _words; // a control piece of the engine, given back by Destroy
     private ulong _limit;
     private SlotMap _map = SlotMap.None;
@@ -23,7 +25,7 @@ internal sealed unsafe class AddressSpace
         _words = words;
         _limit = options.Limit;
         Tree = tree;
-        Epochs = new Epochs(engine.Options.GraceTimeoutNanoseconds, engine.Options.Kick, engine.Views);
+        Epochs = new Epochs(engine.Options.GraceTimeoutNanoseconds, engine.Options.Kick, engine.Views) { Space = Number };
         Limbo = new Limbo(this);
         Faults = new FaultResolver(this);
         Host = new HostAccess(this);
@@ -31,6 +33,9 @@ internal sealed unsafe class AddressSpace
     }
 
     public Engine Engine { get; }
+
+    /// <summary>1, 2, ... in the order of creation: what events call it.</summary>
+    public ulong Number { get; } = (ulong)Interlocked.Increment(ref s_spaces);
 
     public SpaceOptions Options { get; }
 
@@ -91,11 +96,25 @@ internal sealed unsafe class AddressSpace
         }
         engine.ReportLockRefusal();
         space = new AddressSpace(engine, options with { Limit = limit }, (SpaceWords*)words, tree);
+        Tell.Born(space);
         return Status.Ok;
     }
 
     /// <summary>Makes another set of slots visible. Under the configuration lock.</summary>
     public void Publish(SlotMap map) => Volatile.Write(ref _map, map);
+
+    /// <summary>Splits the leaf that an address lies in, counts it and tells.</summary>
+    public SplitOutcome Split(SegmentCell cell, ulong address)
+    {
+        SplitOutcome split = Splitter.Split(cell, Engine.Pool, out bool wasted);
+        SpaceCounters.Add(ref Counters.SplitsLost, wasted ? 1 : 0);
+        SpaceCounters.Add(ref Counters.Splits, split == SplitOutcome.Split ? 1 : 0);
+        if (wasted || split == SplitOutcome.Split)
+        {
+            Tell.Split(Number, address, wasted);
+        }
+        return split;
+    }
 
     /// <summary>
     /// Changes the highest valid address, and the top table with it. Busy if a slot lies beyond.
@@ -165,7 +184,17 @@ internal sealed unsafe class AddressSpace
             Tree.FreeAll();
             Engine.Control.Free((nint)_words);
             Engine.RemoveSpace();
+            Tell.Gone(this);
             return Status.Ok;
         }
+    }
+
+    void ICounted.AddTo(ref Totals totals)
+    {
+        totals.Faults += Volatile.Read(ref Counters.ReadFaults) + Volatile.Read(ref Counters.WriteFaults);
+        totals.Splits += Volatile.Read(ref Counters.Splits);
+        totals.Harvests += Volatile.Read(ref Counters.Harvests);
+        totals.PagesHarvested += Volatile.Read(ref Counters.PagesHarvested);
+        totals.GraceNanoseconds += Epochs.GraceNanoseconds;
     }
 }

@@ -31,7 +31,7 @@ internal sealed record EngineOptions
 }
 
 /// <summary>The pinned arena that all spaces of a host share. Thread-safe.</summary>
-internal sealed unsafe class Engine : IDisposable
+internal sealed unsafe class Engine : IDisposable, ICounted
 {
     private const int Closed = int.MinValue;
 
@@ -92,6 +92,7 @@ internal sealed unsafe class Engine : IDisposable
             return Status.NoMemory;
         }
         created.ReportLockRefusal();
+        Tell.Born(created);
         engine = created;
         return Status.Ok;
     }
@@ -139,8 +140,17 @@ internal sealed unsafe class Engine : IDisposable
     /// <summary>Returns all memory. The caller knows that no space is left.</summary>
     public void Dispose()
     {
+        Tell.Gone(this);
         Pool.Dispose();
         Arena.Dispose();
+    }
+
+    void ICounted.AddTo(ref Totals totals)
+    {
+        foreach (TableKind kind in (ReadOnlySpan<TableKind>)[TableKind.Region, TableKind.Segment, TableKind.Page])
+        {
+            totals.TableBytes += Pool.Live(kind) * TableKinds.BytesOf(kind);
+        }
     }
 
     private bool TryMakeClosedSpace()

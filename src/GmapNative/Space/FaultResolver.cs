@@ -1,4 +1,5 @@
 using System;
+using System.Runtime.CompilerServices;
 using GmapNative.Bits;
 using GmapNative.Memory;
 using GmapNative.Tables;
@@ -69,6 +70,21 @@ internal sealed class FaultResolver(AddressSpace space)
 
     /// <summary>0, a program-interruption code with a reason, or no memory with nothing changed.</summary>
     public int Resolve(ulong address, Access access, out FaultOutcome outcome)
+    {
+        long begin = Tell.Time(GmapEvents.Keywords.Faults);
+        return begin == 0 ? ResolveAccess(address, access, out outcome) : ResolveTold(address, access, begin, out outcome);
+    }
+
+    private int ResolveTold(ulong address, Access access, long begin, out FaultOutcome outcome)
+    {
+        int status = ResolveAccess(address, access, out outcome);
+        bool changed = (outcome.Done & (FaultDone.Mapped | FaultDone.Split)) != 0;
+        Tell.Fault(space.Number, address, (uint)access, (uint)outcome.Done, changed, begin);
+        return status;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] // or a frame more for those whom nobody listens to
+    private int ResolveAccess(ulong address, Access access, out FaultOutcome outcome)
     {
         outcome = default;
         SlotMap map = space.Map;
@@ -171,13 +187,8 @@ internal sealed class FaultResolver(AddressSpace space)
             }
             return Status.TryAgain;
         }
-        SplitOutcome split = Splitter.Split(cell, space.Engine.Pool, out bool wasted);
-        SpaceCounters.Add(ref _counters.SplitsLost, wasted ? 1 : 0);
-        if (split == SplitOutcome.Split)
-        {
-            SpaceCounters.Add(ref _counters.Splits);
-            outcome.Done |= FaultDone.Split;
-        }
+        SplitOutcome split = space.Split(cell, request.Address);
+        outcome.Done |= split == SplitOutcome.Split ? FaultDone.Split : FaultDone.None;
         return split == SplitOutcome.NoMemory ? Status.NoMemory : Status.TryAgain;
     }
 

@@ -19,6 +19,7 @@ internal static class RangeCalls
         {
             return Status.Deadlock;
         }
+        long begin = Tell.Time(GmapEvents.Keywords.Slots);
         lock (space.Configuration)
         {
             if (space.IsDead)
@@ -39,7 +40,9 @@ internal static class RangeCalls
             }
             int grace = space.Limbo.GraceAndReclaim();
             next = status == Status.Ok ? end : next;
-            return status != Status.Ok ? status : grace;
+            status = status != Status.Ok ? status : grace;
+            Tell.Unmap(space.Number, address, size, begin, status);
+            return status;
         }
     }
 

@@ -79,8 +79,7 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
         bool whole = end - start == GuestAddress.SegmentSize;
         if (!whole && space.Options.Policy != SplitPolicy.Never)
         {
-            SplitOutcome split = Splitter.Split(cell, space.Engine.Pool, out _);
-            SpaceCounters.Add(ref space.Counters.Splits, split == SplitOutcome.Split ? 1 : 0);
+            SplitOutcome split = space.Split(cell, segment);
             return split == SplitOutcome.NoMemory ? Status.NoMemory : Status.TryAgain;
         }
         if (entry.IsSoftDirty)

@@ -22,6 +22,9 @@ internal readonly unsafe record struct SlotRequest
 
     public bool InitiallyDirty { get; init; }
 
+    /// <summary>As <c>GMAP_SLOT_*</c>.</summary>
+    public uint Flags => (ReadOnly ? 1u : 0) | (LogDirty ? 2u : 0) | (InitiallyDirty ? 4u : 0);
+
     /// <summary>Where the last dirty bits of the old slot go; valid for the call, FinalWords words.</summary>
     public nint FinalBitmap { get; init; }
 
@@ -59,6 +62,7 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
             }
         }
         space.Engine.ReportLockRefusal();
+        Tell.SlotChange(space.Number, request.Id, request.GuestAddress, request.Size, request.Flags, status);
         return status;
     }
 
@@ -102,13 +106,14 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         {
             return Status.NoMemory;
         }
+        long begin = Tell.Time(GmapEvents.Keywords.Slots);
         var slot = new Slot(request.Id, request.GuestAddress, request.Size, request.HostAddress, request.ReadOnly) { Tracking = tracking };
         SlotMap map = space.Map.With(slot);
         space.Publish(map);
         space.Epochs.WaitForCalls();
         // Nothing is mapped there: this only turns holes into empty entries.
         _ = UnmapAll(slot, map);
-        SpaceCounters.Add(ref space.Counters.Armings, slot.Tracking is null ? 0 : 1);
+        CountArming(slot, slot.Tracking is not null, begin);
         return Status.Ok;
     }
 
@@ -209,6 +214,7 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         SlotTracking? tracking = old.Tracking;
         bool arms = request.LogDirty && tracking is null;
         bool disarms = !request.LogDirty && tracking is not null;
+        long begin = Tell.Time(GmapEvents.Keywords.Slots);
         if (arms && !TryTrack(request, out tracking))
         {
             return Status.NoMemory;
@@ -241,7 +247,7 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         {
             LastTake(old);
         }
-        SpaceCounters.Add(ref space.Counters.Armings, arms ? 1 : 0);
+        CountArming(slot, arms, begin);
         int grace = arms || disarms || request.ReadOnly != old.IsReadOnly ? space.Limbo.GraceAndReclaim() : Status.Ok;
         if (arms && slot.Backing is null && grace != Status.Ok)
         {
@@ -252,6 +258,15 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
             HandOut(old, request);
         }
         return status != Status.Ok ? status : grace;
+    }
+
+    private void CountArming(Slot slot, bool armed, long begin)
+    {
+        if (armed)
+        {
+            SpaceCounters.Add(ref space.Counters.Armings);
+            Tell.Arm(space.Number, slot.Id, slot.Pages, begin);
+        }
     }
 
     /// <summary>Brings what is dirty into the log before it is handed out.</summary>

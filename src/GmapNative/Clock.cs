@@ -1,0 +1,20 @@
+using System.Diagnostics;
+
+namespace GmapNative;
+
+/// <summary>Durations in nanoseconds: a TimeSpan has only hundreds of them.</summary>
+internal static class Clock
+{
+    private const long NanosecondsInASecond = 1_000_000_000;
+
+    public static long Now => Stopwatch.GetTimestamp();
+
+    /// <summary>Nanoseconds since <see cref="Now"/> was <paramref name="begin"/>.</summary>
+    public static long Since(long begin)
+    {
+        long ticks = Stopwatch.GetTimestamp() - begin;
+        return Stopwatch.Frequency == NanosecondsInASecond
+            ? ticks
+            : (long)((double)ticks * NanosecondsInASecond / Stopwatch.Frequency);
+    }
+}
