@@ -122,7 +122,7 @@ setup() {
         mapfile -t missing < <(missing_packages)
         [[ ${#missing[@]} -eq 0 ]] || fail "still missing, and needed: ${missing[*]}"
     fi
-    mapfile -t projects < <(find src native-exports tests -name '*.csproj')
+    mapfile -t projects < <(find src native-exports tests perf -name '*.csproj')
     if stale restore Directory.Build.props Directory.Packages.props global.json GmapNative.sln "${projects[@]}"; then
         say 'restoring NuGet packages: ILCompiler (NativeAOT) and'
         sed -n 's/.*PackageVersion Include="\([^"]*\)" Version="\([^"]*\)".*/      \1 \2/p' Directory.Packages.props
@@ -193,7 +193,7 @@ build_tests() {
     if [[ -f tests/native/Makefile ]]; then make_in tests/native "$OUT/tests" "$ARTIFACTS/obj/tests"; fi
     local inputs=()
     mapfile -t inputs < <(managed_inputs)
-    stale tests "${inputs[@]}" tests/GmapNative.Tests || [[ ! -e $TESTS ]] || return 0
+    stale tests "${inputs[@]}" tests/GmapNative.Tests tests/trace-player perf/trace-report || [[ ! -e $TESTS ]] || return 0
     say 'building the tests'
     dotnet msbuild tests/GmapNative.Tests -p:Configuration="$CONFIGURATION" -v:quiet -nologo # `dotnet build` says too much
     fresh tests
