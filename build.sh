@@ -84,7 +84,7 @@ missing_packages() {
     command -v "$CC" >/dev/null || echo "$CC"
     command -v "$CXX" >/dev/null || echo "$CXX"
     command -v make >/dev/null || echo make
-    { command -v nm && command -v objcopy; } >/dev/null || echo binutils
+    { command -v nm && command -v objcopy && command -v readelf; } >/dev/null || echo binutils
     has_header stdio.h || echo libc6-dev
     has_header sqlite3.h || echo libsqlite3-dev
 }
@@ -153,7 +153,18 @@ publish_library() {
     mv -f "$LIB/$SONAME.new" "$LIB/$SONAME" # a program that runs keeps the library it started with
     ln -sf "$SONAME" "$LIB/libgmapnative.so"
     install -m 644 "$published/libgmapnative.so.dbg" "$LIB/libgmapnative.so.dbg"
+    link_build_id
     fresh library
+}
+
+# perf finds the debug symbols by the library's .gnu_debuglink; gdb and others also by build id, with artifacts/lib as a debug folder.
+link_build_id() {
+    local id
+    id=$(readelf -n "$LIB/$SONAME" | sed -n 's/.*Build ID: \([0-9a-f]*\)$/\1/p')
+    [[ -n $id ]] || fail "$LIB/$SONAME has no build id: the linker was not asked for one"
+    rm -rf "$LIB/.build-id"
+    mkdir -p "$LIB/.build-id/${id:0:2}"
+    ln -s ../../libgmapnative.so.dbg "$LIB/.build-id/${id:0:2}/${id:2}.debug"
 }
 
 check_exports() {
