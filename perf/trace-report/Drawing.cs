@@ -58,7 +58,7 @@ internal sealed class Drawing
         ulong pages = _trace.Harvests.Aggregate(0UL, (sum, h) => sum + h.Dirty);
         string dropped = _trace.Dropped > 0 ? string.Create(CultureInfo.InvariantCulture, $"; {_trace.Dropped} events were dropped") : "";
         return string.Create(CultureInfo.InvariantCulture, $"{_trace.Faults.Count:N0} faults, ")
-            + string.Create(CultureInfo.InvariantCulture, $"{_trace.Splits.Count(s => !s.Lost):N0} splits, armed {_trace.Arms.Count:N0} times, ")
+            + string.Create(CultureInfo.InvariantCulture, $"{_trace.Splits.Count(s => !s.Lost):N0} splits, armed {_trace.Arms.Count:N0}×, ")
             + string.Create(CultureInfo.InvariantCulture, $"{_trace.Harvests.Count:N0} harvests of {pages:N0} pages, ")
             + string.Create(CultureInfo.InvariantCulture, $"{_trace.GraceWaits.Count:N0} grace waits in {_time.Seconds:F2} s{dropped}");
     }

@@ -27,9 +27,11 @@ internal sealed class TimeAxis(double seconds)
     }
 }
 
-/// <summary>Where a value is in a panel: linear, or by powers of ten where the values span more than a hundredfold.</summary>
+/// <summary>Where a value is in a panel: linear, or by powers of ten where the values are far apart.</summary>
 internal sealed class Scale
 {
+    private const double MostLinear = 30;
+
     private readonly double _low;
     private readonly double _high;
     private readonly double _step;
@@ -38,7 +40,7 @@ internal sealed class Scale
     {
         double highest = values.DefaultIfEmpty(0).Max();
         double lowest = values.Where(value => value > 0).DefaultIfEmpty(1).Min();
-        IsLogarithmic = !counts && highest > 100 * lowest;
+        IsLogarithmic = !counts && highest > MostLinear * lowest;
         _step = counts ? Math.Max(1, Step(highest / 3)) : Step(highest / 3);
         _low = IsLogarithmic ? Math.Floor(Math.Log10(lowest)) - 0.3 : 0;
         _high = IsLogarithmic ? Math.Ceiling(Math.Log10(highest)) : Math.Max(_step, Math.Ceiling(highest / _step) * _step);
@@ -203,14 +205,14 @@ internal sealed class Page
     private void Begin(string id, string title, int count, Scale scale)
     {
         Add($"<g id=\"{id}\" data-count=\"{count}\">");
-        string unit = scale.IsLogarithmic ? " (powers of ten)" : "";
-        Add($"<text x=\"{TimeAxis.Left}\" y=\"{_panel - 7:0.#}\" class=\"head\">{Escape(title)}{unit}</text>");
+        string kind = scale.IsLogarithmic ? " (powers of ten)" : "";
+        Add($"<text x=\"{TimeAxis.Left}\" y=\"{_panel - 7:0.#}\" class=\"head\">{Escape(title)}{kind}</text>");
         foreach (double tick in scale.Ticks())
         {
             double y = Y(scale, tick);
             Add($"<path d=\"M{TimeAxis.Left} {y:0.#}H{Right}\" stroke=\"#ddd\"/>");
-            string label = tick >= 10_000 ? $"{(tick / 1000).ToString("#,0.#", CultureInfo.InvariantCulture)}k"
-                : tick.ToString("0.######", CultureInfo.InvariantCulture);
+            (double scaled, string unit) = tick >= 1e6 ? (tick / 1e6, "M") : tick >= 1e4 ? (tick / 1e3, "k") : (tick, "");
+            string label = scaled.ToString("0.######", CultureInfo.InvariantCulture) + unit;
             Add($"<text x=\"{TimeAxis.Left - 8}\" y=\"{y + 4:0.#}\" text-anchor=\"end\" class=\"small\">{label}</text>");
         }
         foreach (double tick in _time.Ticks())

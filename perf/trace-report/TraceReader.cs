@@ -14,6 +14,8 @@ internal sealed class TraceReader
     private readonly Trace _trace = new();
     private readonly Dictionary<(int Thread, ulong Space, uint Slot), (double At, ulong Pages)> _begun = [];
 
+    private readonly Dictionary<int, (ulong Space, ulong Address, double Milliseconds)> _slow = [];
+
     /// <summary>The events of a file. One that breaks off is refused, or read as far as it goes if it may be <paramref name="partial"/>.</summary>
     public static Trace Read(string file, bool partial = false)
     {
@@ -69,7 +71,7 @@ internal sealed class TraceReader
         switch ((int)e.ID)
         {
             case 1 or 2:
-                _trace.Faults.Add(new(at, e.ID == (TraceEventID)1, (uint)U64(e, 3), Milliseconds(e, 4)));
+                TakeFault(e, at);
                 break;
             case 3:
                 _trace.Splits.Add(new(at, Convert.ToBoolean(e.PayloadValue(2), CultureInfo.InvariantCulture)));
@@ -103,6 +105,22 @@ internal sealed class TraceReader
             default:
                 _trace.Unknown[(int)e.ID] = _trace.Unknown.GetValueOrDefault((int)e.ID) + 1;
                 break;
+        }
+    }
+
+    /// <summary>A slow fault is told twice where every fault is told: first as a slow one, then as any other, by the same thread.</summary>
+    private void TakeFault(TraceEvent e, double at)
+    {
+        bool slow = e.ID == (TraceEventID)1;
+        (ulong, ulong, double) what = (U64(e, 0), U64(e, 1), Milliseconds(e, 4));
+        bool again = !slow && _slow.Remove(e.ThreadID, out (ulong, ulong, double) told) && told == what;
+        if (slow)
+        {
+            _slow[e.ThreadID] = what;
+        }
+        if (!again)
+        {
+            _trace.Faults.Add(new(at, slow, (uint)U64(e, 3), Milliseconds(e, 4)));
         }
     }
 

@@ -95,6 +95,7 @@ internal static class Program
         for (uint i = 0; i < 2; i++)
         {
             events.SlowFault(1, (round << 20) + (i << 12), 2, 6, 3_000_000);
+            events.Fault(1, (round << 20) + (i << 12), 2, 6, 3_000_000); // every fault comes so, slow ones too
         }
         for (uint i = 0; i < 3; i++)
         {

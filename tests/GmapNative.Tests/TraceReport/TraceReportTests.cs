@@ -44,7 +44,7 @@ public sealed class TraceReportTests
         Assert.That(status, Is.Zero, said);
         Assert.Multiple(() =>
         {
-            Assert.That(said, Does.Match(@"(?m)^52 events in 0\.\d+ s$"));
+            Assert.That(said, Does.Match(@"(?m)^62 events in 0\.\d+ s$"));
             Assert.That(said, Does.Match(@"slow faults +10 .*, 30\.000 ms in all, median 3\.0000 ms"));
             Assert.That(said, Does.Match(@"other faults +15 "));
             Assert.That(said, Does.Match(@"splits +5 .*, 1 lost"));
