@@ -79,7 +79,8 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
         bool whole = end - start == GuestAddress.SegmentSize;
         if (!whole && space.Options.Policy != SplitPolicy.Never)
         {
-            SplitOutcome split = Splitter.Split(cell, space.Engine.Pool, out _);
+            SplitOutcome split = Splitter.Split(cell, space.Engine.Pool, out bool wasted);
+            SpaceCounters.Add(ref space.Counters.SplitsLost, wasted ? 1 : 0);
             SpaceCounters.Add(ref space.Counters.Splits, split == SplitOutcome.Split ? 1 : 0);
             return split == SplitOutcome.NoMemory ? Status.NoMemory : Status.TryAgain;
         }
