@@ -27,22 +27,23 @@ public sealed class WaitingStatisticsTests
 
     /// <summary>
     /// Two threads see the same leaf and are held in front of the pool, so that each makes a table and one of them for nothing. A
-    /// machine under load may not bring them both there in time: then again.
+    /// machine under load may not bring them both there in time, and where an unmap is to lose it may win: then again.
     /// </summary>
     [TestCase(false)]
     [TestCase(true)]
     [Covers("space." + nameof(SpaceStats.splits_lost))]
     public void Split_that_is_lost_is_counted_once(bool unmap)
     {
-        long lost = 0;
-        for (int race = 0; race < MostRaces && lost == 0; race++)
+        bool seen = false;
+        for (int race = 0; race < MostRaces && !seen; race++)
         {
             using var test = new TestSpace(new SpaceOptions { Limit = TwoGigabytes - 1 });
             test.Set(s_slot);
             test.Read(0);
             ref SpinGate gate = ref GateOf(test.Engine.Pool);
             gate.Enter();
-            var first = new Thread(() => FaultOnce(test, 7 * Page));
+            FaultDone done = FaultDone.None;
+            var first = new Thread(() => done = FaultOnce(test, 7 * Page));
             var second = new Thread(() =>
             {
                 if (unmap)
@@ -51,7 +52,7 @@ public sealed class WaitingStatisticsTests
                 }
                 else
                 {
-                    FaultOnce(test, 9 * Page);
+                    _ = FaultOnce(test, 9 * Page);
                 }
             });
             first.Start();
@@ -61,10 +62,11 @@ public sealed class WaitingStatisticsTests
             first.Join();
             second.Join();
             SpaceStats stats = Figures.Of(test.Space);
-            Assert.That(stats.splits, Is.EqualTo(1));
-            lost = (long)stats.splits_lost;
+            Assert.That((stats.splits, stats.page_tables), Is.EqualTo((1UL, 1UL)));
+            Assert.That(stats.splits_lost, Is.LessThanOrEqualTo(1), "one thread lost, or none was there in time");
+            seen = stats.splits_lost == 1 && (!unmap || done.HasFlag(FaultDone.Split));
         }
-        Assert.That(lost, Is.EqualTo(1));
+        Assert.That(seen, "a split was lost and counted");
     }
 
     [Test]
@@ -138,12 +140,13 @@ public sealed class WaitingStatisticsTests
         }
     }
 
-    private static void FaultOnce(TestSpace test, ulong address)
+    private static FaultDone FaultOnce(TestSpace test, ulong address)
     {
         View view = test.OpenView();
-        Assert.That(test.Fault(view, address, Access.Write, out _), Is.Zero);
+        Assert.That(test.Fault(view, address, Access.Write, out FaultOutcome outcome), Is.Zero);
         view.Leave();
         test.CloseView(view);
+        return outcome.Done;
     }
 
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_gate")]
