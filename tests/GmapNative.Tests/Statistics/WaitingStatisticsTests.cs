@@ -89,6 +89,10 @@ public sealed class WaitingStatisticsTests
             Assert.That(after.grace_periods - before.grace_periods, Is.EqualTo(1));
             Assert.That((after.harvests, after.pages_harvested, after.pages_taken), Is.EqualTo((1UL, 0UL, 1UL)), "taken, not delivered");
         });
+        Assert.That(host.Unmap(0, Host.Segment), Is.EqualTo(Status.TimedOut));
+        SpaceStats unmapped = Figures.Of(host.Inside);
+        Assert.That(unmapped.grace_wait_ns - after.grace_wait_ns, Is.GreaterThanOrEqualTo(Timeout));
+        Assert.That(unmapped.harvest_ns, Is.EqualTo(after.harvest_ns), "an unmap is no harvest");
         reader.Leave();
         Assert.That(host.Harvest(1, 256, out _), Is.Zero);
         after = Figures.Of(host.Inside);
