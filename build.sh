@@ -85,7 +85,7 @@ missing_packages() {
     command -v "$CC" >/dev/null || echo "$CC"
     command -v "$CXX" >/dev/null || echo "$CXX"
     command -v make >/dev/null || echo make
-    { command -v nm && command -v objcopy; } >/dev/null || echo binutils
+    { command -v nm && command -v objcopy && command -v readelf; } >/dev/null || echo binutils
     has_header stdio.h || echo libc6-dev
     has_header sqlite3.h || echo libsqlite3-dev
 }
@@ -123,7 +123,7 @@ setup() {
         mapfile -t missing < <(missing_packages)
         [[ ${#missing[@]} -eq 0 ]] || fail "still missing, and needed: ${missing[*]}"
     fi
-    mapfile -t projects < <(find src native-exports tests -name '*.csproj')
+    mapfile -t projects < <(find src native-exports tests perf -name '*.csproj')
     if stale restore Directory.Build.props Directory.Packages.props global.json GmapNative.sln "${projects[@]}"; then
         say 'restoring NuGet packages: ILCompiler (NativeAOT) and'
         sed -n 's/.*PackageVersion Include="\([^"]*\)" Version="\([^"]*\)".*/      \1 \2/p' Directory.Packages.props
@@ -157,7 +157,20 @@ publish() {
     mv -f "$LIB/$name.so.1.new" "$LIB/$name.so.1" # a program that runs keeps the library it started with
     ln -sf "$name.so.1" "$LIB/$name.so"
     install -m 644 "$published/$name.so.dbg" "$LIB/$name.so.dbg"
+    link_build_id "$name"
     fresh "$name"
+}
+
+# perf finds the debug symbols by the library's .gnu_debuglink; gdb and others also by build id, with artifacts/lib as a debug folder.
+link_build_id() { # NAME
+    local id link
+    id=$(readelf -n "$LIB/$1.so.1" | sed -n 's/.*Build ID: \([0-9a-f]*\)$/\1/p')
+    [[ -n $id ]] || fail "$LIB/$1.so.1 has no build id: the linker was not asked for one"
+    for link in "$LIB"/.build-id/*/*.debug; do # of an older build
+        if [[ -L $link && $(readlink "$link") == */"$1.so.dbg" ]]; then rm "$link"; fi
+    done
+    mkdir -p "$LIB/.build-id/${id:0:2}"
+    ln -sf "../../$1.so.dbg" "$LIB/.build-id/${id:0:2}/${id:2}.debug"
 }
 
 publish_library() { publish libgmapnative -p:Flavour=shipped "$@"; }
@@ -208,7 +221,7 @@ build_tests() {
     if [[ -f tests/native/Makefile ]]; then make_in tests/native "$OUT/tests" "$ARTIFACTS/obj/tests"; fi
     local inputs=()
     mapfile -t inputs < <(managed_inputs)
-    stale tests "${inputs[@]}" tests/GmapNative.Tests || [[ ! -e $TESTS ]] || return 0
+    stale tests "${inputs[@]}" tests/GmapNative.Tests tests/trace-player perf/trace-report || [[ ! -e $TESTS ]] || return 0
     say 'building the tests'
     dotnet msbuild tests/GmapNative.Tests -p:Configuration="$CONFIGURATION" -v:quiet -nologo # `dotnet build` says too much
     fresh tests

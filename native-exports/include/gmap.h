@@ -159,7 +159,7 @@ typedef struct gmap_engine_stats {
   uint32_t flags;                  /* 0 */
   uint64_t reserved_bytes;         /* address space, guard pages not included */
   uint64_t limit_bytes;            /* arena_bytes */
-  uint64_t committed_bytes;
+  uint64_t committed_bytes;        /* backed by memory, logs included: the sum of the ones below but limbo_bytes */
   uint64_t locked_bytes;           /* equal to committed_bytes where everything could be pinned */
   uint64_t region_table_bytes;     /* 16 KB each */
   uint64_t segment_table_bytes;    /* 16 KB each and 8 KB of summary words, in blocks of 32 KB */
@@ -168,7 +168,7 @@ typedef struct gmap_engine_stats {
   uint64_t log_bytes;              /* dirty logs of slots */
   uint64_t view_bytes;             /* views, closed ones included, and control words */
   uint64_t free_bytes;             /* committed and unused */
-  uint64_t spaces;
+  uint64_t spaces;                 /* spaces that live, a number */
 } gmap_engine_stats;
 
 /* Fills stats. The figures are read one by one, while other threads go on. */
@@ -223,30 +223,30 @@ GMAP_API gmap_status gmap_space_get_asce(uint64_t space, uint64_t *asce);
 typedef struct gmap_space_stats {
   uint32_t struct_size;
   uint32_t flags; /* 0 */
-  uint64_t read_faults;       /* calls resolved for a read */
-  uint64_t write_faults;      /* calls resolved for a write */
-  uint64_t guest_conditions;  /* calls that ended with a program-interruption code */
+  uint64_t read_faults;       /* faults resolved for a read; populate counts one a leaf or page */
+  uint64_t write_faults;      /* faults resolved for a write, counted the same way */
+  uint64_t guest_conditions;  /* faults that ended with a program-interruption code (translate's are not counted) */
   uint64_t segments_mapped;   /* 1 MB leaves installed */
   uint64_t pages_mapped;      /* 4 KB pages installed by faults, not by splits */
   uint64_t splits;            /* 1 MB leaves split */
-  uint64_t splits_lost;       /* spare tables freed because another thread was first */
+  uint64_t splits_lost;       /* splits that another thread did first: a spare table was made for nothing */
   uint64_t pages_granted;     /* clean pages made dirty by faults (the inline header's are not counted) */
   uint64_t segments_granted;  /* clean leaves made dirty as a whole (policy NEVER, or logging off) */
-  uint64_t pages_unmapped;
-  uint64_t armings;           /* times logging was turned on */
-  uint64_t harvests;          /* calls of harvest and clear */
-  uint64_t pages_harvested;   /* pages delivered by harvest */
-  uint64_t pages_taken;       /* entries re-armed by harvest and clear, pages of leaves included */
-  uint64_t pages_marked;      /* bits newly set by gmap_mark_dirty* and gmap_write */
-  uint64_t grace_periods;
-  uint64_t grace_wait_ns;
-  uint64_t harvest_ns;        /* time spent in harvest and clear, waiting included */
-  uint64_t backing_scans;     /* PAGEMAP_SCAN calls */
-  uint64_t region_tables;
-  uint64_t segment_tables;
-  uint64_t page_tables;
-  uint64_t table_bytes;       /* of the three kinds, 32 KB a segment table */
-  uint64_t vcpus;             /* open ones */
+  uint64_t pages_unmapped;    /* 4 KB pages whose mapping was taken away, 256 for a leaf */
+  uint64_t armings;           /* times logging was turned on for a slot, or a slot was made or moved with it */
+  uint64_t harvests;          /* calls of harvest and clear with valid arguments, those that timed out too */
+  uint64_t pages_harvested;   /* 4 KB pages delivered by harvest */
+  uint64_t pages_taken;       /* 4 KB pages re-armed by harvest and clear, 256 for a leaf */
+  uint64_t pages_marked;      /* 4 KB pages newly set in a log by gmap_mark_dirty* and gmap_write */
+  uint64_t grace_periods;     /* times a call of this space waited until all readers had left, or tried to */
+  uint64_t grace_wait_ns;     /* nanoseconds spent in them */
+  uint64_t harvest_ns;        /* nanoseconds spent in harvest and clear, waiting included */
+  uint64_t backing_scans;     /* PAGEMAP_SCAN calls of the kernel that succeeded */
+  uint64_t region_tables;     /* tables now linked; those in limbo are not counted */
+  uint64_t segment_tables;    /* likewise */
+  uint64_t page_tables;       /* likewise */
+  uint64_t table_bytes;       /* of the three kinds: 16 KB a region, 32 KB a segment, 2 KB a page table */
+  uint64_t vcpus;             /* open ones, a number */
 } gmap_space_stats;
 
 /* Fills stats. Counters only rise; they are read one by one, while other threads go on. */

@@ -186,9 +186,11 @@ internal static unsafe class Harvester
         if (range.Slot.Backing is null)
         {
             found = (ulong)new SegmentWalk(range.Space, range.Slot).Take(range.Start, range.End, into, rearm);
-            return Status.Ok;
         }
-        status = range.Slot.Backing.Collect(range.First, range.Count, rearm, into, out found);
+        else
+        {
+            status = range.Slot.Backing.Collect(range.First, range.Count, rearm, into, out found);
+        }
         SpaceCounters.Add(ref range.Space.Counters.PagesTaken, rearm ? (long)found : 0);
         return status;
     }
@@ -288,14 +290,16 @@ internal static unsafe class Harvester
     {
         SlotTracking tracking = range.Tracking;
         int status = Status.Ok;
+        ulong taken;
         if (range.Slot.Backing is not null)
         {
-            status = CollectMask(range.Slot.Backing, page, bits, tracking.Log);
+            status = CollectMask(range.Slot.Backing, page, bits, tracking.Log, out taken);
         }
         else
         {
-            _ = new SegmentWalk(range.Space, range.Slot).TakeMask(page, bits, tracking.Log);
+            taken = (ulong)new SegmentWalk(range.Space, range.Slot).TakeMask(page, bits, tracking.Log);
         }
+        SpaceCounters.Add(ref range.Space.Counters.PagesTaken, (long)taken);
         ulong found = tracking.Log.Peek(page) & bits;
         if (found != 0)
         {
@@ -306,15 +310,17 @@ internal static unsafe class Harvester
         return status;
     }
 
-    private static int CollectMask(ISlotBacking backing, ulong page, ulong bits, PinnedBitmap log)
+    private static int CollectMask(ISlotBacking backing, ulong page, ulong bits, PinnedBitmap log, out ulong taken)
     {
         int status = Status.Ok;
+        taken = 0;
         while (bits != 0 && status == Status.Ok)
         {
             int from = BitOperations.TrailingZeroCount(bits);
             int length = BitOperations.TrailingZeroCount(~(bits >> from));
             bits &= ~PinnedBitmap.RunMask(from, length);
-            status = backing.Collect(page + (ulong)from, (ulong)length, rearm: true, log, out _);
+            status = backing.Collect(page + (ulong)from, (ulong)length, rearm: true, log, out ulong found);
+            taken += found;
         }
         return status;
     }

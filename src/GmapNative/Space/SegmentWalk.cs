@@ -33,7 +33,6 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
             LibrarySections.Leave(section);
             at = stop;
         }
-        SpaceCounters.Add(ref space.Counters.PagesTaken, rearm ? taken : 0);
         return taken;
     }
 

@@ -17,6 +17,8 @@ internal static class Repository
 
     public static string Library { get; } = Path.Combine(Artifacts, "lib", "libgmapnative.so.1");
 
+    public static string DebugFile { get; } = Path.Combine(Artifacts, "lib", "libgmapnative.so.dbg");
+
     /// <summary>All files under the folders of <see cref="Root"/> that have one of the extensions, as paths relative to it.</summary>
     public static IEnumerable<string> Files(string[] folders, params string[] extensions) =>
         folders.Select(folder => Path.Combine(Root, folder))

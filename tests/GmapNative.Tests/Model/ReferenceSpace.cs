@@ -45,6 +45,22 @@ internal sealed class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
 
     public long Splits { get; private set; }
 
+    public long SegmentsMapped { get; private set; }
+
+    public long PagesMapped { get; private set; }
+
+    public long PagesGranted { get; private set; }
+
+    public long SegmentsGranted { get; private set; }
+
+    public long PagesUnmapped { get; private set; }
+
+    public long Armings { get; private set; }
+
+    public long PagesTaken { get; private set; }
+
+    public int PageTables => _tables.Count;
+
     public int Mapped => _pages.Count;
 
     private bool HasRegions => Limit >> 31 != 0;
@@ -79,6 +95,7 @@ internal sealed class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
         if (!_pages.TryGetValue(page, out bool dirty))
         {
             _pages[page] = beginsDirty;
+            PagesMapped++;
             done |= FaultDone.Mapped | (beginsDirty ? FaultDone.Granted : 0);
         }
         else if (write && !dirty)
@@ -116,6 +133,7 @@ internal sealed class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
     public void Create(ReferenceSlot slot, bool initiallyDirty)
     {
         Slots.Add(slot.Id, slot);
+        Armings += slot.Log is null ? 0 : 1;
         if (initiallyDirty)
         {
             slot.Log!.UnionWith(PagesOf(slot));
@@ -156,6 +174,7 @@ internal sealed class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
         Slots[old.Id] = slot;
         if (arms)
         {
+            Armings++;
             Take(slot, slot.FirstPage, slot.Pages); // what was dirty before logging is history
             slot.Log!.Clear();
             slot.Log.UnionWith(initiallyDirty ? PagesOf(slot) : []);
@@ -193,7 +212,7 @@ internal sealed class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
         HashSet<ulong> found = Get(slot, first, count);
         if (rearm)
         {
-            Take(slot, first, count);
+            PagesTaken += Take(slot, first, count);
         }
         slot.Log!.ExceptWith(found);
         return found;
@@ -203,7 +222,7 @@ internal sealed class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
     {
         foreach (ulong page in pages)
         {
-            Take(slot, page, 1);
+            PagesTaken += Take(slot, page, 1);
             slot.Log!.Remove(page);
         }
     }
@@ -245,6 +264,7 @@ internal sealed class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
             return FaultDone.None;
         }
         _leaves.Add(segment);
+        SegmentsMapped++;
         foreach (ulong page in Pages(segment << 8, 256))
         {
             _pages[page] = dirty;
@@ -262,6 +282,8 @@ internal sealed class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
 
     private FaultDone Grant(ulong first, ulong count)
     {
+        PagesGranted += count == 1 ? 1 : 0;
+        SegmentsGranted += count == 1 ? 0 : 1;
         foreach (ulong page in Pages(first, count))
         {
             _pages[page] = true;
@@ -269,18 +291,21 @@ internal sealed class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
         return FaultDone.Granted;
     }
 
-    /// <summary>Moves dirt from mappings into the log and protects them. A leaf goes as a whole.</summary>
-    private void Take(ReferenceSlot slot, ulong first, ulong count)
+    /// <summary>Moves dirt from mappings into the log and protects them. A leaf goes as a whole. How many pages went.</summary>
+    private long Take(ReferenceSlot slot, ulong first, ulong count)
     {
+        long taken = 0;
         foreach (ulong page in Pages(first, count).Where(page => _pages.GetValueOrDefault(page)))
         {
             bool leaf = _leaves.Contains(page >> 8);
-            foreach (ulong taken in leaf ? Pages(page & ~255UL, 256) : [page])
+            foreach (ulong one in leaf ? Pages(page & ~255UL, 256) : [page])
             {
-                _pages[taken] = false;
-                slot.Log?.Add(taken);
+                _pages[one] = false;
+                slot.Log?.Add(one);
+                taken++;
             }
         }
+        return taken;
     }
 
     private void UnmapSlot(ReferenceSlot slot, ulong start, ulong end)
@@ -296,7 +321,9 @@ internal sealed class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
             }
             foreach (ulong page in whole ? Pages(segment << 8, 256) : Pages(at >> 12, (stop - at) >> 12))
             {
-                if (_pages.Remove(page, out bool dirty) && dirty)
+                bool mapped = _pages.Remove(page, out bool dirty);
+                PagesUnmapped += mapped ? 1 : 0;
+                if (mapped && dirty)
                 {
                     slot.Log?.Add(page);
                 }

@@ -99,7 +99,7 @@ internal sealed unsafe partial class SpaceDriver
                     HarvestSlot(slot, 0, slot.Pages, HarvestFlags.None);
                 }
             }
-            Same(_test.Counters.Splits, _model.Splits, "splits");
+            SameCounters();
             return _test.Violation();
         }
         catch (DifferenceException difference)

@@ -15,6 +15,7 @@ internal sealed unsafe partial class SpaceDriver
         var engine = Answer.Of(status, outcome);
         Answer model = _model.Fault(address, write);
         Same(engine, model, $"fault at {address:x}");
+        CountFault(model.Status, write);
         if (write && status == Status.Ok)
         {
             Store(outcome.HostAddress & ~7UL);
@@ -37,11 +38,13 @@ internal sealed unsafe partial class SpaceDriver
     {
         bool asked = false;
         Answer before = _model.Translate(address, write: true);
+        long granted = _model.PagesGranted;
         Answer model = _model.Fault(address, write: true);
         _writer.Enter();
         int status = _writer.Write(address, ++_stamp, at =>
         {
             asked = true;
+            CountFault(model.Status, write: true);
             return _test.Fault(_test.View, at, Access.Write, out _);
         });
         _writer.Leave();
@@ -50,6 +53,7 @@ internal sealed unsafe partial class SpaceDriver
         bool inTable = _model.Translate(address, write: true).LeafSize == TestSpace.Page && (model.Done & ~FaultDone.Granted) == 0;
         bool mustAsk = before.Status != Status.Ok && !(before.Reason == FaultReason.NeedsFault && inTable);
         Same(asked, mustAsk, $"inline store at {address:x} asks");
+        _grantedInline += asked ? 0 : _model.PagesGranted - granted;
         if (status == Status.Ok)
         {
             _stored[model.Host] = _stamp;
@@ -63,11 +67,15 @@ internal sealed unsafe partial class SpaceDriver
         ulong last = (address | 0xFFF) + 1 + distance;
         foreach (ulong at in (ulong[])[address, last])
         {
+            long granted = _model.PagesGranted;
+            bool asked = false;
             Answer model = _model.Fault(at, write: true);
             _writer.Enter();
             int status;
             while ((status = _writer.Store(at, out nint host)) == InlineWriter.Ask)
             {
+                asked = true;
+                CountFault(model.Status, write: true);
                 status = _test.Fault(_test.View, at, Access.Write, out _);
                 if (status != Status.Ok)
                 {
@@ -76,6 +84,7 @@ internal sealed unsafe partial class SpaceDriver
             }
             _writer.Leave();
             Same(status, model.Status, $"span at {at:x}");
+            _grantedInline += asked ? 0 : _model.PagesGranted - granted;
         }
         return "done";
     }
@@ -128,6 +137,7 @@ internal sealed unsafe partial class SpaceDriver
         {
             Answer answer = _model.Fault(stop, write);
             expected = answer.Status;
+            CountFault(answer.Status, write);
             stop = expected != Status.Ok ? stop : Math.Min(start + size, (stop & ~(answer.LeafSize - 1)) + answer.LeafSize);
         }
         int status = RangeCalls.Populate(_test.Space, start, size, write ? Access.Write : Access.Read, out ulong next);
@@ -255,6 +265,8 @@ internal sealed unsafe partial class SpaceDriver
         }
         int status = _test.Harvest(slot.Id, first, count, flags, bitmap, out ulong dirty);
         Same(status, Status.Ok, "harvest status");
+        _harvests++;
+        _harvested += (long)dirty;
         HashSet<ulong> model = _model.Harvest(slot, slot.FirstPage + first, count, !flags.HasFlag(HarvestFlags.NoRearm));
         Same(dirty, (ulong)model.Count, "dirty pages");
         if (kept != 0)
@@ -285,6 +297,7 @@ internal sealed unsafe partial class SpaceDriver
         Same(_test.Clear(slot.Id, first, count, bitmap), valid ? Status.Ok : Status.Invalid, "clear status");
         if (valid)
         {
+            _harvests++;
             ulong from = slot.FirstPage + first;
             _model.Clear(slot, GuestPages(bitmap, from).Where(page => page < from + count));
         }

@@ -1,0 +1,171 @@
+using System.Collections.Generic;
+using GmapNative.Dirty;
+using GmapNative.Space;
+using GmapNative.Tests.Model;
+using NUnit.Framework;
+using static GmapNative.Tests.Model.TestSpace;
+using S = GmapNative.Exports.Abi.SpaceStats;
+
+namespace GmapNative.Tests.Statistics;
+
+/// <summary>Each counter of a space moves by exactly what a known run does, and no other counter moves with it.</summary>
+[TestFixture]
+public sealed unsafe class SpaceStatisticsTests
+{
+    private const ulong Start = 2 * Segment;
+
+    private static readonly GuestMemory s_memory = new(8 << 20);
+
+    private static readonly SlotRequest s_slot = new()
+    {
+        Id = 1,
+        GuestAddress = Start,
+        Size = 2 * Segment,
+        HostAddress = s_memory.Start,
+        LogDirty = true,
+    };
+
+    internal static IEnumerable<StatisticsCase> Cases =>
+    [
+        new("reads of one segment map a leaf, once", test => Reads(test, 0, 1, 300),
+            (nameof(S.read_faults), 3), (nameof(S.segments_mapped), 2)),
+        new("reads without leaves map pages", test => Reads(test, 0, 1, 1), (nameof(S.read_faults), 3), (nameof(S.pages_mapped), 2),
+            (nameof(S.page_tables), 1), (nameof(S.table_bytes), 2 << 10)) { Huge = false },
+        new("first write splits and grants", test => Writes(test, 7), (nameof(S.write_faults), 1), (nameof(S.splits), 1),
+            (nameof(S.pages_granted), 1), (nameof(S.page_tables), 1), (nameof(S.table_bytes), 2 << 10)) { Before = test => Reads(test, 0) },
+        new("second write of a page changes nothing", test => Writes(test, 7), (nameof(S.write_faults), 1)) { Before = test => Writes(test, 7) },
+        new("write of a clean page in a table grants it", test => Writes(test, 8, 9), (nameof(S.write_faults), 2),
+            (nameof(S.pages_granted), 2)) { Before = test => Writes(test, 7) },
+        new("inline grant is not counted", InlineWrite) { Before = test => Writes(test, 7) },
+        new("policy never grants a leaf", test => Writes(test, 7, 8), (nameof(S.write_faults), 2), (nameof(S.segments_granted), 1))
+            { Policy = SplitPolicy.Never, Before = test => Reads(test, 0) },
+        new("policy never maps a written leaf dirty", test => Writes(test, 7), (nameof(S.write_faults), 1), (nameof(S.segments_mapped), 1))
+            { Policy = SplitPolicy.Never },
+        new("no slot, beyond the limit, read-only", Conditions, (nameof(S.guest_conditions), 4)) { Before = test => test.Set(Other) },
+        new("populate counts a fault a leaf", test => RangeCalls.Populate(test.Space, Start, 3 * Segment, Access.Read, out _),
+            (nameof(S.read_faults), 2), (nameof(S.segments_mapped), 2), (nameof(S.guest_conditions), 1)),
+        new("translations count nothing", test => test.Translate(Start, Access.Write, out _)) { Before = test => Reads(test, 0) },
+        new("unmapped leaf is 256 pages", test => Unmap(test, 0, 256), (nameof(S.pages_unmapped), 256), (nameof(S.grace_periods), 1))
+            { Before = test => Reads(test, 0, 256) },
+        new("partly unmapped leaf is split", test => Unmap(test, 5, 3), (nameof(S.pages_unmapped), 3), (nameof(S.splits), 1),
+            (nameof(S.grace_periods), 1), (nameof(S.page_tables), 1), (nameof(S.table_bytes), 2 << 10)) { Before = test => Reads(test, 0) },
+        new("unmapped table counts what was mapped", test => Unmap(test, 0, 256), (nameof(S.pages_unmapped), 2), (nameof(S.grace_periods), 1),
+            (nameof(S.page_tables), -1), (nameof(S.table_bytes), -(2 << 10))) { Huge = false, Before = test => Reads(test, 3, 4) },
+        new("harvest", test => test.Harvest(1), (nameof(S.harvests), 1), (nameof(S.pages_harvested), 3), (nameof(S.pages_taken), 3),
+            (nameof(S.grace_periods), 1)) { Before = test => Writes(test, 1, 2, 300) },
+        new("empty harvest waits for nobody", test => test.Harvest(1), (nameof(S.harvests), 1)),
+        new("harvest that is refused is none", test => test.Harvest(1, 0, 513, HarvestFlags.None, new ulong[9], out _)),
+        new("harvest without arming takes nothing", test => test.Harvest(1, HarvestFlags.NoRearm), (nameof(S.harvests), 1),
+            (nameof(S.pages_harvested), 2), (nameof(S.grace_periods), 1)) { Before = test => Writes(test, 1, 2) },
+        new("part of a leaf takes all of it", test => test.Harvest(1, 0, 4, HarvestFlags.None, new ulong[1], out _),
+            (nameof(S.harvests), 1), (nameof(S.pages_harvested), 4), (nameof(S.pages_taken), 256), (nameof(S.grace_periods), 1))
+            { Policy = SplitPolicy.Never, Before = test => Writes(test, 7) },
+        new("rest of a leaf that was taken", test => test.Harvest(1), (nameof(S.harvests), 1), (nameof(S.pages_harvested), 252),
+            (nameof(S.grace_periods), 1)) { Policy = SplitPolicy.Never, Before = TakePart },
+        new("clear takes and delivers nothing", test => test.Clear(1, 0, 512, [6, 0, 0, 0, 0, 0, 0, 0]), (nameof(S.harvests), 1),
+            (nameof(S.pages_taken), 2), (nameof(S.grace_periods), 1)) { Before = test => Writes(test, 0, 1, 2, 3) },
+        new("get counts nothing", test => test.Get(1, 0, 512, null, out _)) { Before = test => Writes(test, 1, 2) },
+        new("marks count bits that are new", Marks, (nameof(S.pages_marked), 8)),
+        new("harvest of marks takes no entries", test => test.Harvest(1), (nameof(S.harvests), 1), (nameof(S.pages_harvested), 8),
+            (nameof(S.grace_periods), 1)) { Before = Marks },
+        new("logging off hands out the last bits", test => test.SetWithFinal(s_slot with { LogDirty = false }),
+            (nameof(S.grace_periods), 1)) { Before = test => Writes(test, 1, 2) },
+        new("logging off drops the last bits", test => test.Set(s_slot with { LogDirty = false }), (nameof(S.grace_periods), 1))
+            { Before = test => Writes(test, 1, 2) },
+        new("logging on arms, and history is not taken", test => test.Set(s_slot), (nameof(S.armings), 1), (nameof(S.grace_periods), 1))
+            { Before = WriteUntracked },
+        new("same slot again changes nothing", test => test.Set(s_slot)),
+        new("made, with logging", test => test.Set(Other with { ReadOnly = false, LogDirty = true }), (nameof(S.armings), 1)),
+        new("made, without logging", test => test.Set(Other)),
+        new("higher limit puts a region table on top", test => Assert.That(test.Space.SetLimit((8 * TwoGigabytes) - 1), Is.Zero),
+            (nameof(S.region_tables), 1), (nameof(S.grace_periods), 1), (nameof(S.table_bytes), 16 << 10)),
+        new("segment table of another region", test => test.Read(3 * TwoGigabytes), (nameof(S.read_faults), 1), (nameof(S.pages_mapped), 1),
+            (nameof(S.segment_tables), 1), (nameof(S.page_tables), 1), (nameof(S.table_bytes), (32 << 10) + (2 << 10))) { Before = HighSlot },
+        new("view", test => test.OpenView(), (nameof(S.vcpus), 1)),
+        new("closed view", test => test.CloseView(test.View), (nameof(S.vcpus), -1)),
+    ];
+
+    private static SlotRequest Other => s_slot with { Id = 2, GuestAddress = 8 * Segment, ReadOnly = true, LogDirty = false };
+
+    [TestCaseSource(nameof(Cases))]
+    public void Counters_move_by_what_was_done(object given)
+    {
+        var known = (StatisticsCase)given;
+        using var test = new TestSpace(
+            new SpaceOptions { Limit = TwoGigabytes - 1, Policy = known.Policy, Huge = known.Huge });
+        test.Set(s_slot);
+        known.Before(test);
+        S before = Figures.Of(test.Space);
+        known.Run(test);
+        Assert.That(Figures.Moved(before, Figures.Of(test.Space)), Is.EquivalentTo(known.Moves));
+    }
+
+    private static void Reads(TestSpace test, params ulong[] pages)
+    {
+        foreach (ulong page in pages)
+        {
+            test.Read(Start + (page * Page));
+        }
+    }
+
+    private static void Writes(TestSpace test, params ulong[] pages)
+    {
+        foreach (ulong page in pages)
+        {
+            test.Write(Start + (page * Page));
+        }
+    }
+
+    private static void Unmap(TestSpace test, ulong page, ulong count) =>
+        Assert.That(RangeCalls.Unmap(test.Space, Start + (page * Page), count * Page, out _), Is.Zero);
+
+    private static void InlineWrite(TestSpace test)
+    {
+        var writer = new InlineWriter(test.View);
+        writer.Enter();
+        Assert.That(writer.Store(Start + (9 * Page), out _), Is.Zero);
+        writer.Leave();
+    }
+
+    private static void Conditions(TestSpace test)
+    {
+        Assert.That(test.Fault(0, Access.Read, out _), Is.EqualTo(Status.Addressing));
+        Assert.That(test.Fault(0, Access.Write, out _), Is.EqualTo(Status.Addressing));
+        Assert.That(test.Fault(TwoGigabytes, Access.Read, out _), Is.EqualTo(Status.AsceType));
+        Assert.That(test.Fault(8 * Segment, Access.Write, out _), Is.EqualTo(Status.Protection));
+    }
+
+    private static void TakePart(TestSpace test)
+    {
+        Writes(test, 7);
+        Assert.That(test.Harvest(1, 0, 4, HarvestFlags.None, new ulong[1], out ulong dirty), Is.Zero);
+        Assert.That(dirty, Is.EqualTo(4));
+    }
+
+    /// <summary>Pages 0 to 2, again 2 to 4; 10 by a host write; 20 twice by a batch; 30 by a bitmap that has 4 too.</summary>
+    private static void Marks(TestSpace test)
+    {
+        Assert.That(test.Call(() => test.Space.Host.MarkRange(Start, 3 * Page)), Is.Zero);
+        Assert.That(test.Call(() => test.Space.Host.MarkRange(Start + (2 * Page), 3 * Page)), Is.Zero);
+        Assert.That(test.HostWrite(Start + (10 * Page), 1), Is.Zero);
+        _ = test.Call(() =>
+        {
+            ulong* batch = stackalloc ulong[] { Start + (20 * Page), Start + (20 * Page) + 8, 0 };
+            test.Space.Host.MarkBatch(batch, 3);
+            ulong bits = (1UL << 30) | (1UL << 4);
+            return test.Space.Host.MarkBitmap(1, 0, 64, &bits);
+        });
+    }
+
+    private static void WriteUntracked(TestSpace test)
+    {
+        test.Set(s_slot with { LogDirty = false });
+        Writes(test, 1, 2);
+    }
+
+    private static void HighSlot(TestSpace test)
+    {
+        Assert.That(test.Space.SetLimit((8 * TwoGigabytes) - 1), Is.Zero);
+        test.Set(Other with { GuestAddress = 3 * TwoGigabytes, Size = 4 * Page });
+    }
+}
