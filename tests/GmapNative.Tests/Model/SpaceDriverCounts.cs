@@ -42,8 +42,8 @@ internal sealed unsafe partial class SpaceDriver
         Same((long)stats.pages_harvested, _harvested, "pages_harvested");
         Same((long)stats.pages_taken, _model.PagesTaken, "pages_taken");
         Same((long)stats.page_tables, _model.PageTables, "page_tables");
-        Same((long)stats.table_bytes,
-            (long)((stats.region_tables * (16 << 10)) + (stats.segment_tables * (32 << 10)) + (stats.page_tables * (2 << 10))), "table_bytes");
+        ulong bytes = (stats.region_tables * (16 << 10)) + (stats.segment_tables * (32 << 10)) + (stats.page_tables * (2 << 10));
+        Same(stats.table_bytes, bytes, "table_bytes");
         Same((long)stats.vcpus, 1, "vcpus");
     }
 }

@@ -33,7 +33,8 @@ public sealed unsafe class SpaceStatisticsTests
             (nameof(S.page_tables), 1), (nameof(S.table_bytes), 2 << 10)) { Huge = false },
         new("first write splits and grants", test => Writes(test, 7), (nameof(S.write_faults), 1), (nameof(S.splits), 1),
             (nameof(S.pages_granted), 1), (nameof(S.page_tables), 1), (nameof(S.table_bytes), 2 << 10)) { Before = test => Reads(test, 0) },
-        new("second write of a page changes nothing", test => Writes(test, 7), (nameof(S.write_faults), 1)) { Before = test => Writes(test, 7) },
+        new("second write of a page changes nothing", test => Writes(test, 7), (nameof(S.write_faults), 1))
+            { Before = test => Writes(test, 7) },
         new("write of a clean page in a table grants it", test => Writes(test, 8, 9), (nameof(S.write_faults), 2),
             (nameof(S.pages_granted), 2)) { Before = test => Writes(test, 7) },
         new("inline grant is not counted", InlineWrite) { Before = test => Writes(test, 7) },
@@ -49,7 +50,8 @@ public sealed unsafe class SpaceStatisticsTests
             { Before = test => Reads(test, 0, 256) },
         new("partly unmapped leaf is split", test => Unmap(test, 5, 3), (nameof(S.pages_unmapped), 3), (nameof(S.splits), 1),
             (nameof(S.grace_periods), 1), (nameof(S.page_tables), 1), (nameof(S.table_bytes), 2 << 10)) { Before = test => Reads(test, 0) },
-        new("unmapped table counts what was mapped", test => Unmap(test, 0, 256), (nameof(S.pages_unmapped), 2), (nameof(S.grace_periods), 1),
+        new("unmapped table counts what was mapped", test => Unmap(test, 0, 256), (nameof(S.pages_unmapped), 2),
+            (nameof(S.grace_periods), 1),
             (nameof(S.page_tables), -1), (nameof(S.table_bytes), -(2 << 10))) { Huge = false, Before = test => Reads(test, 3, 4) },
         new("harvest", test => test.Harvest(1), (nameof(S.harvests), 1), (nameof(S.pages_harvested), 3), (nameof(S.pages_taken), 3),
             (nameof(S.grace_periods), 1)) { Before = test => Writes(test, 1, 2, 300) },
@@ -80,7 +82,8 @@ public sealed unsafe class SpaceStatisticsTests
         new("higher limit puts a region table on top", test => Assert.That(test.Space.SetLimit((8 * TwoGigabytes) - 1), Is.Zero),
             (nameof(S.region_tables), 1), (nameof(S.grace_periods), 1), (nameof(S.table_bytes), 16 << 10)),
         new("segment table of another region", test => test.Read(3 * TwoGigabytes), (nameof(S.read_faults), 1), (nameof(S.pages_mapped), 1),
-            (nameof(S.segment_tables), 1), (nameof(S.page_tables), 1), (nameof(S.table_bytes), (32 << 10) + (2 << 10))) { Before = HighSlot },
+            (nameof(S.segment_tables), 1), (nameof(S.page_tables), 1), (nameof(S.table_bytes), (32 << 10) + (2 << 10)))
+            { Before = HighSlot },
         new("view", test => test.OpenView(), (nameof(S.vcpus), 1)),
         new("closed view", test => test.CloseView(test.View), (nameof(S.vcpus), -1)),
     ];
