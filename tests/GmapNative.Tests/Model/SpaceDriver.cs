@@ -141,6 +141,7 @@ internal sealed unsafe partial class SpaceDriver
         bool wantsFinal = operation.D / 64 != 0;
         bool keep = old is not null && operation.D / 4 % 8 != 7;
         ReferenceSlot slot = keep ? old! with { ReadOnly = readOnly } : Geometry(operation) with { Id = id, ReadOnly = readOnly };
+        keep |= old is not null && (slot.Start, slot.Size, slot.Host) == (old.Start, old.Size, old.Host); // drawn again: nothing moves
         int expected = slot.End - 1 > _model.Limit ? Status.Invalid
             : _model.Slots.Values.Any(o => o.Id != id && o.Start < slot.End && slot.Start < o.End) ? Status.Exists
             : Status.Ok;
