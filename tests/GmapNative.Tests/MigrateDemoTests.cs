@@ -85,7 +85,7 @@ public sealed class MigrateDemoTests
         if (result.Errors.Contains("--backing userfaultfd:", StringComparison.Ordinal))
         {
             Assert.That(result.Status, Is.EqualTo(1), result.Everything);
-            Assert.Ignore($"no asynchronous userfaultfd here: {result.Errors}");
+            Abi.NativeHost.Skip($"no asynchronous userfaultfd here: {result.Errors}");
         }
 
         Assert.That(result.Status, Is.Zero, result.Everything);
@@ -132,7 +132,7 @@ public sealed class MigrateDemoTests
         if (Text(run, "status") == "skipped")
         {
             Assert.That(run.GetProperty("verified").ValueKind, Is.EqualTo(JsonValueKind.Null));
-            Assert.Ignore($"the sqlite guest was skipped: {Text(run, "reason")}");
+            Abi.NativeHost.Skip($"the sqlite guest was skipped: {Text(run, "reason")}");
         }
 
         AnyRunIsPlausible(run);
