@@ -145,7 +145,7 @@ static void a_reader_that_stays(int leave_at_kick) {
   void *result = NULL;
   uint64_t dirty = 77;
   kicks = 0;
-  engine_is.grace_timeout_ns = leave_at_kick ? 10000000000ull : 60000000ull;
+  engine_is.grace_timeout_ns = leave_at_kick ? 10000000000ull : 300000000ull;
   REQUIRE_OK(gmap_engine_create(&engine_is, &f.engine));
   REQUIRE_OK(gmap_space_create(f.engine, &space_is, &f.space));
   REQUIRE_OK(set_slot(f.space, SLOT, GMAP_SLOT_LOG_DIRTY, GUEST, SIZE, f.memory));

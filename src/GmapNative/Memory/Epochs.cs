@@ -12,7 +12,7 @@ namespace GmapNative.Memory;
 internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kick, ViewList everywhere)
 {
     private const int SpinsBeforeYield = 64;
-    private const int YieldsBeforeSleep = 64;
+    private const long YieldNanoseconds = 100_000; // by time, not by count: on a busy machine one yield may take milliseconds
     private const long SleepNanoseconds = 50_000;
     private const long KickAfterNanoseconds = 1_000_000;
     private const long KickAgainNanoseconds = 10_000_000;
@@ -123,11 +123,6 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
                 Thread.SpinWait(8);
                 continue;
             }
-            if (round < SpinsBeforeYield + YieldsBeforeSleep)
-            {
-                _ = Libc.Yield();
-                continue;
-            }
             long elapsed = Clock.Since(start);
             if (view is not null && kick is not null && elapsed >= nextKick)
             {
@@ -138,7 +133,14 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
             {
                 return Status.TimedOut;
             }
-            Libc.SleepNanoseconds(SleepNanoseconds);
+            if (elapsed < YieldNanoseconds)
+            {
+                _ = Libc.Yield();
+            }
+            else
+            {
+                Libc.SleepNanoseconds(SleepNanoseconds);
+            }
         }
         return Status.Ok;
     }
