@@ -151,7 +151,7 @@ publish() {
     say "building $name.so"
     dotnet publish native-exports/GmapNative.Exports.csproj -c "$CONFIGURATION" -v quiet --no-restore "$@"
     published=$ARTIFACTS/dotnet/publish/GmapNative.Exports/release_linux-x64
-    if [[ $name == *-trace ]]; then published+=_trace; fi
+    case $name in *-trace) published+=_trace ;; *-check) published+=_check ;; esac
     mkdir -p "$LIB"
     install -m 755 "$published/$name.so" "$LIB/$name.so.1.new"
     mv -f "$LIB/$name.so.1.new" "$LIB/$name.so.1" # a program that runs keeps the library it started with
@@ -182,6 +182,14 @@ publish_trace() {
     mkdir -p "$LIB/trace"
     ln -sf ../libgmapnative-trace.so.1 "$LIB/trace/$SONAME"
     check_exports "$LIB/libgmapnative-trace.so.1"
+}
+
+# The check flavour, for the litmus tests; in a folder of its own under the shipped soname, as above.
+publish_check() {
+    publish libgmapnative-check -p:Flavour=check "$@"
+    mkdir -p "$LIB/check"
+    ln -sf ../libgmapnative-check.so.1 "$LIB/check/$SONAME"
+    check_exports "$LIB/libgmapnative-check.so.1"
 }
 
 check_exports() { # LIBRARY
