@@ -92,6 +92,9 @@ internal struct SpaceStats : ISized
     public ulong page_tables;
     public ulong table_bytes;
     public ulong vcpus;
+    public ulong collapses;
+    public ulong pages_discarded;
+    public ulong pages_aged;
 
     public readonly uint StructSize => struct_size;
 }

@@ -1,11 +1,8 @@
-using System;
 using System.Runtime.InteropServices;
-using GmapNative.Exports.Abi;
-using GmapNative.Space;
 
 namespace GmapNative.Exports;
 
-/// <summary>gmap.h, "Faults and host access": reads, writes, marks, ranges.</summary>
+/// <summary>gmap.h, "Faults and host access": reads, writes, marks.</summary>
 internal static unsafe class HostMemory
 {
     [UnmanagedCallersOnly(EntryPoint = "gmap_read")]
@@ -54,44 +51,5 @@ internal static unsafe class HostMemory
         }
         call.Space.Host.MarkBatch(addresses, count);
         return Status.Ok;
-    }
-
-    [UnmanagedCallersOnly(EntryPoint = "gmap_unmap")]
-    public static int Unmap(ulong handle, ulong address, ulong size, uint flags, ulong* next)
-    {
-        try
-        {
-            AddressSpace? space = HandleTable.Find<AddressSpace>(HandleKind.Space, handle);
-            if (space is null || flags != 0)
-            {
-                return space is null ? Status.BadHandle : Status.Invalid;
-            }
-            int status = RangeCalls.Unmap(space, address, size, out ulong reached);
-            if (next is not null)
-            {
-                *next = reached;
-            }
-            return status;
-        }
-        catch (Exception failure)
-        {
-            return Guard.StatusOf(failure);
-        }
-    }
-
-    [UnmanagedCallersOnly(EntryPoint = "gmap_populate")]
-    public static int Populate(ulong handle, ulong address, ulong size, uint access, uint flags, ulong* next)
-    {
-        AddressSpace? space = HandleTable.Find<AddressSpace>(HandleKind.Space, handle);
-        if (space is null || flags != 0 || !Faults.IsAccess(access))
-        {
-            return space is null ? Status.BadHandle : Status.Invalid;
-        }
-        int status = RangeCalls.Populate(space, address, size, (Access)access, out ulong reached);
-        if (next is not null)
-        {
-            *next = reached;
-        }
-        return status;
     }
 }

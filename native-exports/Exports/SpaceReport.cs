@@ -41,6 +41,9 @@ internal static class SpaceReport
                 + (tables.Segments * TableKinds.BytesOf(TableKind.Segment))
                 + (tables.Pages * TableKinds.BytesOf(TableKind.Page))),
             vcpus = (ulong)space.Epochs.ViewCount,
+            collapses = (ulong)counters.Collapses,
+            pages_discarded = (ulong)counters.PagesDiscarded,
+            pages_aged = (ulong)counters.PagesAged,
         };
     }
 }

@@ -247,6 +247,9 @@ typedef struct gmap_space_stats {
   uint64_t page_tables;       /* likewise */
   uint64_t table_bytes;       /* of the three kinds: 16 KB a region, 32 KB a segment, 2 KB a page table */
   uint64_t vcpus;             /* open ones, a number */
+  uint64_t collapses;         /* page tables that became a 1 MB leaf again */
+  uint64_t pages_discarded;   /* dirty 4 KB pages dropped by gmap_discard */
+  uint64_t pages_aged;        /* 4 KB pages found young by gmap_age */
 } gmap_space_stats;
 
 /* Fills stats. Counters only rise; they are read one by one, while other threads go on. */
@@ -413,6 +416,33 @@ GMAP_API gmap_status gmap_mark_dirty_batch(uint64_t space, const uint64_t *guest
  * range, or where to go on after an error: GMAP_ENOMEM (a split), GMAP_ETIMEDOUT (unmapped, but readers did not
  * leave). GMAP_EINVAL: misaligned, wrapped, beyond the limit. */
 GMAP_API gmap_status gmap_unmap(uint64_t space, uint64_t guest_addr, uint64_t size, uint32_t flags, uint64_t *next);
+
+/* [WAITS] The contents of the range are worthless (a balloon took it, the guest freed it): as gmap_unmap, and its dirty
+ * state is dropped too: its pages are not reported until they are written or marked again. What is stored there while
+ * the call runs is worthless too. Page aligned; errors and next as gmap_unmap's: after one, the pages that were not
+ * done keep their dirty state, and so does everything after GMAP_ETIMEDOUT. Where a backing is the truth, the kernel
+ * goes on reporting what it saw written. */
+GMAP_API gmap_status gmap_discard(uint64_t space, uint64_t guest_addr, uint64_t size, uint32_t flags, uint64_t *next);
+
+/* Splits every 1 MB leaf that the range touches, ahead of a write. Neither rights nor dirty state change and nobody is
+ * waited for. What is not mapped is passed over. Page aligned. flags: 0. next (may be NULL) receives where to go on.
+ * GMAP_ENOMEM: what was split before stays. GMAP_EOPNOTSUPP: the space's policy is GMAP_SPLIT_NEVER. GMAP_EINVAL. */
+GMAP_API gmap_status gmap_split(uint64_t space, uint64_t guest_addr, uint64_t size, uint32_t flags, uint64_t *next);
+
+/* [WAITS] The other way: each segment wholly in the range becomes a 1 MB leaf again where one fits and its 256 pages
+ * are mapped alike: the same rights and, in a slot that logs, all clean or all dirty. Others are passed over. The
+ * mapping stays usable throughout; no store and no dirty bit is lost. Turning logging off does the same to the whole
+ * slot. Page aligned. flags: 0. collapsed (may be NULL) receives how many. GMAP_EOPNOTSUPP: a space of GMAP_HUGE_NONE.
+ * GMAP_ETIMEDOUT: what was collapsed stays so, but readers did not leave: the tables are freed with the next grace.
+ * GMAP_EINVAL: misaligned, wrapped, beyond the limit. */
+GMAP_API gmap_status gmap_collapse(uint64_t space, uint64_t guest_addr, uint64_t size, uint32_t flags,
+                                   uint64_t *collapsed);
+
+/* Was the range used? young (may be NULL) receives how many of its mapped pages were used since they were mapped or
+ * last aged; then all of them are aged: the next use of each comes as a fault and makes it young. A leaf is aged as a
+ * whole. Dirty state and rights stay. Nobody is waited for: an access under way while the call runs may be missed,
+ * as with any processor's reference bits. Page aligned. flags: 0. GMAP_EINVAL. */
+GMAP_API gmap_status gmap_age(uint64_t space, uint64_t guest_addr, uint64_t size, uint32_t flags, uint64_t *young);
 
 /* [PIC] Maps a range before it is used: leaves and pages as a fault for `access` would. With GMAP_ACCESS_WRITE the
  * pages of a logging slot become dirty; to map without that, ask for GMAP_ACCESS_READ. Page aligned. Holes end it

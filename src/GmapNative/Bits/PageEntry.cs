@@ -10,7 +10,7 @@ namespace GmapNative.Bits;
 /// </code>
 /// Z 0x800 must be zero (else a translation-specification exception), I 0x400, P 0x200, IEP 0x100. Software byte: present 0x01,
 /// soft-dirty 0x02, young 0x04, dirty 0x08, readable 0x10, writable 0x20, and in user space two markers: notify 0x40, shadow 0x80.
-/// Invariant: an entry that is not dirty is protected (P = 1).
+/// Invariant: an entry that is not dirty is protected (P = 1); one that is not young is invalid, and present if it maps a page.
 /// </summary>
 internal readonly record struct PageEntry(ulong Value)
 {
@@ -40,8 +40,8 @@ internal readonly record struct PageEntry(ulong Value)
             (writable && dirty ? Dirty | SoftDirty : Protect));
 
     /// <summary>
-    /// What page 0 of a split leaf becomes; page i is this plus i * 4096. Frame, rights, P, IEP, dirty, soft-dirty, young and
-    /// markers are the parent's (rule 16).
+    /// What page 0 of a split leaf becomes; page i is this plus i * 4096. Frame, rights, I, P, IEP, dirty, soft-dirty, young
+    /// and markers are the parent's (rule 16).
     /// </summary>
     public static PageEntry OfSplit(SegmentEntry leaf)
     {
@@ -49,6 +49,7 @@ internal readonly record struct PageEntry(ulong Value)
         return new(leaf.Frame
             | (from & (SegmentEntry.Protect | SegmentEntry.InstructionExecutionProtection | SegmentEntry.SoftDirty | SegmentEntry.Present))
             | ((from & SegmentEntry.Young) != 0 ? Young : 0)
+            | ((from & SegmentEntry.Invalid) != 0 ? Invalid : 0)
             | ((from & SegmentEntry.Dirty) != 0 ? Dirty : 0)
             | ((from & SegmentEntry.Readable) != 0 ? Readable : 0)
             | ((from & SegmentEntry.Writable) != 0 ? Writable : 0)
@@ -63,6 +64,9 @@ internal readonly record struct PageEntry(ulong Value)
     public bool IsProtected => (Value & Protect) != 0;
 
     public bool IsPresent => (Value & Present) != 0;
+
+    /// <summary>Mapped, and its next use comes as a fault (rule 24).</summary>
+    public bool IsAged => (Value & (Invalid | Present)) == (Invalid | Present);
 
     public bool IsWritable => (Value & Writable) != 0;
 
@@ -81,6 +85,15 @@ internal readonly record struct PageEntry(ulong Value)
     public PageEntry WithGrant => new((Value & ~Protect) | Dirty | SoftDirty | Young);
 
     public PageEntry WithArmed => new((Value & ~(Dirty | SoftDirty)) | Protect);
+
+    /// <summary>An entry that says so when it is used again.</summary>
+    public PageEntry WithAge => new((Value | Invalid) & ~Young);
+
+    /// <summary>An aged entry that was used.</summary>
+    public PageEntry WithUse => new((Value & ~Invalid) | Young);
+
+    /// <summary>An entry that nobody grants without the segment's lock (rule 23).</summary>
+    public PageEntry WithoutWritable => new(Value & ~Writable);
 
     public PageEntry WithWritable => new(Value | Writable);
 }

@@ -16,7 +16,8 @@ namespace GmapNative.Bits;
 /// <para>Software bits of a leaf (ACC and F are free while AV = 0): special 0x8000, writable 0x4000, readable 0x2000,
 /// dirty 0x1000, young 0x0800, notify 0x80, shadow 0x40, soft-dirty 0x02, present 0x01.
 /// Of a table: frozen 0x80, lock 0x40, split 0x01 (in the picture fz, lk, s).</para>
-/// Invariant: a leaf that is not dirty is protected (P = 1); a dirty leaf is soft-dirty when it becomes so.
+/// Invariant: a leaf that is not dirty is protected (P = 1); a dirty leaf is soft-dirty when it becomes so; a leaf that is not young is
+/// invalid but present.
 /// </summary>
 internal readonly record struct SegmentEntry(ulong Value)
 {
@@ -72,13 +73,17 @@ internal readonly record struct SegmentEntry(ulong Value)
 
     public bool IsProtected => (Value & Protect) != 0;
 
-    public bool IsLeaf => (Value & (Invalid | FormatControl)) == FormatControl;
+    /// <summary>Maps 1 MB, also while it is aged.</summary>
+    public bool IsLeaf => (Value & FormatControl) != 0 && (Value & (Invalid | Present)) != Invalid;
+
+    /// <summary>A leaf whose next use comes as a fault (rule 24).</summary>
+    public bool IsAged => IsLeaf && IsInvalid;
 
     public bool IsTable => (Value & (Invalid | FormatControl)) == 0;
 
-    public bool IsHole => IsInvalid && Token.KindOf(Value) == Token.ProgramInterruption;
+    public bool IsHole => IsInvalid && !IsLeaf && Token.KindOf(Value) == Token.ProgramInterruption;
 
-    public bool IsEmpty => IsInvalid && Token.KindOf(Value) == Token.None;
+    public bool IsEmpty => IsInvalid && !IsLeaf && Token.KindOf(Value) == Token.None;
 
     public bool IsLocked => IsTable && (Value & LockBit) != 0;
 
@@ -101,6 +106,12 @@ internal readonly record struct SegmentEntry(ulong Value)
 
     /// <summary>A leaf armed for the next write: clean and protected.</summary>
     public SegmentEntry WithArmed => new((Value & ~(Dirty | SoftDirty)) | Protect);
+
+    /// <summary>A leaf that says so when it is used again.</summary>
+    public SegmentEntry WithAge => new((Value | Invalid) & ~Young);
+
+    /// <summary>An aged leaf that was used.</summary>
+    public SegmentEntry WithUse => new((Value & ~Invalid) | Young);
 
     public SegmentEntry WithWritable => new(Value | Writable);
 }

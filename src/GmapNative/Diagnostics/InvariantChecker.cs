@@ -118,6 +118,10 @@ internal sealed class InvariantChecker
         {
             return $"{leaf} is malformed or has another frame than {slot.HostOf(segment):x}";
         }
+        if (entry.IsInvalid != ((entry.Value & SegmentEntry.Young) == 0))
+        {
+            return $"{leaf} is young and aged, or neither";
+        }
         return CheckRights(leaf, slot, entry.IsWritable, entry.IsProtected, entry.IsDirty, entry.IsSoftDirty)
             ?? (entry.IsSoftDirty && cell.Summary != SegmentCell.AllLines
                 ? $"{leaf} is dirty, its summary word is {cell.Summary:x}" : null);
@@ -135,7 +139,7 @@ internal sealed class InvariantChecker
         {
             ulong address = segment + ((ulong)i << GuestAddress.PageShift);
             PageEntry page = new PageTable(entry.TableOrigin).Load(i);
-            wrong = page.IsInvalid
+            wrong = page.IsInvalid && !page.IsAged
                 ? Expect(page.Value, TokenOf(space, address).Value, "page entry", address)
                 : CheckPage(space.Map.Find(address), page, address, (summary >> (i / PageTable.LinePages) & 1) != 0);
         }
@@ -149,6 +153,10 @@ internal sealed class InvariantChecker
         if (slot is null || (page.Value & Never) != 0 || !page.IsPresent || page.Frame != slot.HostOf(address))
         {
             return $"{entry} is malformed or not a page of slot {slot}";
+        }
+        if (page.IsInvalid != ((page.Value & PageEntry.Young) == 0))
+        {
+            return $"{entry} is young and aged, or neither";
         }
         return CheckRights(entry, slot, page.IsWritable, page.IsProtected, page.IsDirty, page.IsSoftDirty)
             ?? (page.IsSoftDirty && !summarized ? $"{entry} is soft-dirty, its summary bit is clear" : null);

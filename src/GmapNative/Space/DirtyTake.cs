@@ -55,7 +55,7 @@ internal static class DirtyTake
         }
         while (rearm && entry.IsSoftDirty && !cell.TryReplace(entry, entry.WithArmed))
         {
-            entry = cell.Load(); // only a split can have come between: its children are dirty like it
+            entry = cell.Load(); // aged, used, or split: then its children are dirty like it
         }
         return entry.IsSoftDirty;
     }

@@ -164,6 +164,11 @@ internal sealed class FaultResolver(AddressSpace space)
 
     private int ResolveLeaf(SegmentCell cell, SegmentEntry entry, in Request request, ref FaultOutcome outcome)
     {
+        if (entry.IsAged)
+        {
+            _ = cell.TryReplace(entry, entry.WithUse);
+            return Status.TryAgain;
+        }
         if (!request.IsWrite || !entry.IsProtected)
         {
             if (request.IsWrite)
@@ -219,7 +224,9 @@ internal sealed class FaultResolver(AddressSpace space)
         return Status.Ok;
     }
 
-    /// <summary>Maps one page of a page table, or renews an entry that is older than the slot's right to write (rule 17).</summary>
+    /// <summary>
+    /// Maps one page of a page table, makes an aged one young, or renews an entry that is older than the slot's right to write (rule 17).
+    /// </summary>
     private int InstallPage(SegmentCell cell, in Request request, ref FaultOutcome outcome)
     {
         if (!cell.TryLock(out PageTable table))
@@ -227,7 +234,11 @@ internal sealed class FaultResolver(AddressSpace space)
             return Status.TryAgain;
         }
         PageEntry seen = table.Load(request.Page);
-        if (seen.IsInvalid)
+        if (seen.IsAged)
+        {
+            _ = table.TryReplace(request.Page, seen, seen.WithUse);
+        }
+        else if (seen.IsInvalid)
         {
             ulong frame = request.Slot.HostOf(request.Address & ~(GuestAddress.PageSize - 1));
             PageEntry page = PageEntry.Leaf(frame, !request.Slot.IsReadOnly, request.InstallsDirty);

@@ -36,6 +36,12 @@ internal sealed class Limbo(AddressSpace space)
     public int GraceAndReclaim()
     {
         space.Tree.BumpGeneration();
+        return Reclaim();
+    }
+
+    /// <summary>As <see cref="GraceAndReclaim"/>, where no right was taken away since the last bump.</summary>
+    public int Reclaim()
+    {
         int status = space.Epochs.WaitForGrace();
         if (status == Status.Ok)
         {

@@ -1,49 +1,105 @@
 using System;
 using GmapNative.Bits;
 using GmapNative.Memory;
+using GmapNative.Tables;
 
 namespace GmapNative.Space;
 
-/// <summary>Explicit control over ranges: unmap and populate. Resumable: they say where they stopped.</summary>
+/// <summary>Explicit control over ranges: unmap, discard, collapse, split, age, populate.</summary>
 internal static class RangeCalls
 {
     /// <summary>See <c>gmap_unmap</c>.</summary>
-    public static int Unmap(AddressSpace space, ulong address, ulong size, out ulong next)
+    public static int Unmap(AddressSpace space, ulong address, ulong size, out ulong next) =>
+        TakeAway(space, address, size, forget: false, out next);
+
+    /// <summary>See <c>gmap_discard</c>.</summary>
+    public static int Discard(AddressSpace space, ulong address, ulong size, out ulong next) =>
+        TakeAway(space, address, size, forget: true, out next);
+
+    /// <summary>See <c>gmap_collapse</c>.</summary>
+    public static int Collapse(AddressSpace space, ulong address, ulong size, out ulong collapsed)
     {
-        next = address;
-        if (!IsRange(space, address, size))
+        collapsed = 0;
+        int status = CheckWaiting(space, address, size);
+        if (status != Status.Ok || !space.Options.Huge)
         {
-            return Status.Invalid;
+            return status != Status.Ok ? status : Status.NotSupported;
         }
-        if (space.Epochs.IsCallerInside())
-        {
-            return Status.Deadlock;
-        }
-        long begin = Tell.Time(GmapEvents.Keywords.Slots);
         lock (space.Configuration)
         {
             if (space.IsDead)
             {
                 return Status.BadHandle;
             }
-            int status = Status.Ok;
-            ulong end = address + size;
-            SlotMap map = space.Map;
-            foreach (Slot slot in map.Slots)
+            foreach (Slot slot in space.Map.Slots)
             {
                 ulong from = Math.Max(address, slot.GuestAddress);
-                ulong to = Math.Min(end, slot.End);
+                ulong to = Math.Min(address + size, slot.End);
                 if (from < to && status == Status.Ok)
                 {
-                    status = new RangeUnmapper(space, slot, map, insist: false).Unmap(from, to, out next);
+                    status = new RangeCollapser(space, slot, slot.Tracking?.Gate).Collapse(from, to, ref collapsed);
                 }
             }
-            int grace = space.Limbo.GraceAndReclaim();
-            next = status == Status.Ok ? end : next;
-            status = status != Status.Ok ? status : grace;
-            Tell.Unmap(space.Number, address, size, begin, status);
-            return status;
+            int grace = collapsed != 0 ? space.Limbo.Reclaim() : Status.Ok; // no right was taken away
+            return status != Status.Ok ? status : grace;
         }
+    }
+
+    /// <summary>See <c>gmap_split</c>.</summary>
+    public static int Split(AddressSpace space, ulong address, ulong size, out ulong next)
+    {
+        next = address;
+        if (!IsRange(space, address, size))
+        {
+            return Status.Invalid;
+        }
+        if (space.Options.Policy == SplitPolicy.Never)
+        {
+            return Status.NotSupported;
+        }
+        ulong end = address + size;
+        while (next < end)
+        {
+            int section = LibrarySections.Enter();
+            bool found = space.Tree.TryFindCell(next, out SegmentCell cell);
+            int status = space.IsDead ? Status.BadHandle : found ? SplitCell(space, cell, next) : Status.Ok;
+            LibrarySections.Leave(section);
+            if (status != Status.Ok)
+            {
+                return status;
+            }
+            next = Math.Min(end, NextBorder(next, found));
+        }
+        return Status.Ok;
+    }
+
+    /// <summary>See <c>gmap_age</c>.</summary>
+    public static int Age(AddressSpace space, ulong address, ulong size, out ulong young)
+    {
+        young = 0;
+        if (!IsRange(space, address, size))
+        {
+            return Status.Invalid;
+        }
+        ulong end = address + size;
+        bool dead = false;
+        for (ulong at = address; at < end && !dead;)
+        {
+            int section = LibrarySections.Enter();
+            bool found = space.Tree.TryFindCell(at, out SegmentCell cell);
+            dead = space.IsDead;
+            ulong border = Math.Min(end, NextBorder(at, found));
+            ulong used = found && !dead ? Aging.Age(cell, at, border) : 0;
+            if (used != 0)
+            {
+                space.Tree.BumpGeneration(); // cached translations would hide the next use (rule 24)
+                SpaceCounters.Add(ref space.Counters.PagesAged, (long)used);
+            }
+            LibrarySections.Leave(section);
+            young += used;
+            at = border;
+        }
+        return dead ? Status.BadHandle : Status.Ok;
     }
 
     /// <summary>See <c>gmap_populate</c>.</summary>
@@ -67,6 +123,79 @@ internal static class RangeCalls
             next = Math.Min(end, (next & ~(outcome.LeafSize - 1)) + outcome.LeafSize);
         }
         return Status.Ok;
+    }
+
+    private static int TakeAway(AddressSpace space, ulong address, ulong size, bool forget, out ulong next)
+    {
+        next = address;
+        int status = CheckWaiting(space, address, size);
+        if (status != Status.Ok)
+        {
+            return status;
+        }
+        long begin = Tell.Time(GmapEvents.Keywords.Slots);
+        lock (space.Configuration)
+        {
+            if (space.IsDead)
+            {
+                return Status.BadHandle;
+            }
+            ulong end = address + size;
+            SlotMap map = space.Map;
+            foreach (Slot slot in map.Slots)
+            {
+                ulong from = Math.Max(address, slot.GuestAddress);
+                ulong to = Math.Min(end, slot.End);
+                if (from < to && status == Status.Ok)
+                {
+                    status = new RangeUnmapper(space, slot, map, insist: false).Unmap(from, to, out next);
+                }
+            }
+            int grace = space.Limbo.GraceAndReclaim();
+            next = status == Status.Ok ? end : next;
+            if (forget && grace == Status.Ok)
+            {
+                ForgetDirty(space, address, next); // after the grace: what was stored by old rights is in the logs, too
+            }
+            status = status != Status.Ok ? status : grace;
+            Tell.Unmap(space.Number, address, size, begin, status);
+            return status;
+        }
+    }
+
+    private static int CheckWaiting(AddressSpace space, ulong address, ulong size) =>
+        !IsRange(space, address, size) ? Status.Invalid : space.Epochs.IsCallerInside() ? Status.Deadlock : Status.Ok;
+
+    /// <summary>Where the segment ends, or the region where it has no segment table.</summary>
+    private static ulong NextBorder(ulong address, bool hasSegment)
+    {
+        ulong size = hasSegment ? GuestAddress.SegmentSize : GuestAddress.RegionThirdSize;
+        return (address & ~(size - 1)) + size;
+    }
+
+    private static int SplitCell(AddressSpace space, SegmentCell cell, ulong address)
+    {
+        SplitOutcome outcome = SplitOutcome.Changed;
+        while (outcome == SplitOutcome.Changed && cell.Load().IsLeaf)
+        {
+            outcome = space.Split(cell, address);
+        }
+        return outcome == SplitOutcome.NoMemory ? Status.NoMemory : Status.Ok;
+    }
+
+    /// <summary>Drops what the logs of slots whose truth is the tables hold of start..end-1. Under the configuration lock.</summary>
+    private static void ForgetDirty(AddressSpace space, ulong start, ulong end)
+    {
+        foreach (Slot slot in space.Map.Slots)
+        {
+            ulong from = Math.Max(start, slot.GuestAddress);
+            ulong to = Math.Min(end, slot.End);
+            if (from < to && slot.TracksEntries)
+            {
+                ulong dropped = slot.Tracking!.Drop(slot.PageOf(from), (to - from) >> GuestAddress.PageShift);
+                SpaceCounters.Add(ref space.Counters.PagesDiscarded, (long)dropped);
+            }
+        }
     }
 
     private static bool IsRange(AddressSpace space, ulong address, ulong size) =>

@@ -135,7 +135,7 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
             }
             if (table.TryReplace(page, entry, token))
             {
-                return entry.IsInvalid ? 0 : 1;
+                return entry.IsPresent ? 1 : 0;
             }
         }
     }

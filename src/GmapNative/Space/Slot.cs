@@ -1,3 +1,5 @@
+using System;
+using System.Numerics;
 using System.Threading;
 using GmapNative.Memory;
 
@@ -38,6 +40,8 @@ internal sealed record Slot(uint Id, ulong GuestAddress, ulong Size, ulong HostA
 /// </summary>
 internal sealed class SlotTracking
 {
+    private const ulong WordBits = 64;
+
     private SlotTracking(PinnedBitmap log, PinnedBitmap epoch)
     {
         Log = log;
@@ -64,6 +68,24 @@ internal sealed class SlotTracking
             return null;
         }
         return new SlotTracking(log!, epoch);
+    }
+
+    /// <summary>Forgets a run of pages; how many were dirty. Takes <see cref="Gate"/>.</summary>
+    public ulong Drop(ulong first, ulong count)
+    {
+        lock (Gate)
+        {
+            ulong dropped = 0;
+            ulong end = first + count;
+            _ = Log.MoveTo(Epoch, first, count);
+            for (ulong at = Epoch.Skip(first, end); at < end; at = Epoch.Skip(at + WordBits, end))
+            {
+                ulong bits = Epoch.Peek(at) & PinnedBitmap.RunMask(0, (int)Math.Min(WordBits, end - at));
+                Epoch.Clear(at, bits);
+                dropped += (ulong)BitOperations.PopCount(bits);
+            }
+            return dropped;
+        }
     }
 
     /// <summary>After the calls that were running when the slot was withdrawn, under <see cref="Gate"/>.</summary>

@@ -247,6 +247,12 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         {
             LastTake(old);
         }
+        if (disarms && space.Options.Huge)
+        {
+            // Under the old slot's harvest lock: harvests that began before it was unpublished may still take from it.
+            ulong collapsed = 0;
+            _ = new RangeCollapser(space, slot, tracking!.Gate).Collapse(slot.GuestAddress, slot.End, ref collapsed);
+        }
         CountArming(slot, arms, begin);
         int grace = arms || disarms || request.ReadOnly != old.IsReadOnly ? space.Limbo.GraceAndReclaim() : Status.Ok;
         if (arms && slot.Backing is null && grace != Status.Ok)

@@ -22,6 +22,9 @@ internal sealed class SpaceCounters
     public long PagesMarked;
     public long HarvestNanoseconds;
     public long BackingScans;
+    public long Collapses;
+    public long PagesDiscarded;
+    public long PagesAged;
 
     public static void Add(ref long counter, long amount = 1) => Interlocked.Add(ref counter, amount);
 }

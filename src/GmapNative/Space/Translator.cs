@@ -22,6 +22,10 @@ internal static class Translator
             return Missing(space, address, region.IsHole, Status.RegionThirdTranslation, ref outcome);
         }
         SegmentEntry entry = cell.Load();
+        if (entry.IsAged)
+        {
+            return Aged(Status.SegmentTranslation, ref outcome);
+        }
         if (entry.IsInvalid)
         {
             return Missing(space, address, entry.IsHole, Status.SegmentTranslation, ref outcome);
@@ -34,6 +38,10 @@ internal static class Translator
             return Judge(write, entry.IsProtected, entry.IsWritable, ref outcome);
         }
         PageEntry page = new PageTable(entry.TableOrigin).Load(GuestAddress.PageIndex(address));
+        if (page.IsAged)
+        {
+            return Aged(Status.PageTranslation, ref outcome);
+        }
         if (page.IsInvalid)
         {
             return Missing(space, address, page.IsHole, Status.PageTranslation, ref outcome);
@@ -53,6 +61,12 @@ internal static class Translator
             return space.Faults.NoSlot(address, ref outcome);
         }
         outcome.Reason = FaultReason.NotMapped;
+        return exceptionOfLevel;
+    }
+
+    private static int Aged(int exceptionOfLevel, ref FaultOutcome outcome)
+    {
+        outcome.Reason = FaultReason.NeedsFault;
         return exceptionOfLevel;
     }
 

@@ -94,7 +94,7 @@ internal ref struct ImageWriter
 
     private ulong ImageOf(SegmentEntry entry, ulong segment)
     {
-        if (entry.IsInvalid)
+        if (entry.IsInvalid && (_clearSoftware || !entry.IsAged))
         {
             return _clearSoftware ? SegmentEntry.Empty.Value : entry.Value;
         }
@@ -118,7 +118,7 @@ internal ref struct ImageWriter
         {
             PageEntry entry = table.Load(i);
             ulong value = entry.Value;
-            if (!entry.IsInvalid)
+            if (!entry.IsInvalid || (entry.IsAged && !_clearSoftware))
             {
                 value = (value & ~PageEntry.FrameMask) | RealOf(segment + ((ulong)i << GuestAddress.PageShift), entry.Frame);
             }

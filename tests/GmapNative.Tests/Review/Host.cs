@@ -138,7 +138,7 @@ internal sealed unsafe class Host : IDisposable
 
     public int Unmap(ulong address, ulong size)
     {
-        delegate* unmanaged<ulong, ulong, ulong, uint, ulong*, int> unmap = &HostMemory.Unmap;
+        delegate* unmanaged<ulong, ulong, ulong, uint, ulong*, int> unmap = &Ranges.Unmap;
         return unmap(Space, address, size, 0, null);
     }
 

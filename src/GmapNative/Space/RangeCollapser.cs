@@ -1,0 +1,128 @@
+using System.Threading;
+using GmapNative.Bits;
+using GmapNative.Memory;
+using GmapNative.Tables;
+
+namespace GmapNative.Space;
+
+/// <summary>
+/// Makes leaves of uniform page tables again while threads use them (rule 23). Under the configuration lock. The tables wait in
+/// <see cref="Limbo"/>; the caller takes the grace.
+/// </summary>
+/// <param name="space">The space.</param>
+/// <param name="slot">The slot as it is published: its rights are the leaf's.</param>
+/// <param name="harvestLock">The lock of whoever may still take the slot's entries; null: nobody.</param>
+internal sealed class RangeCollapser(AddressSpace space, Slot slot, Lock? harvestLock)
+{
+    /// <summary>How the pages of a table are mapped, in what a leaf can say of all of them.</summary>
+    private readonly record struct Uniform(bool IsDirty, bool IsAged);
+
+    /// <summary>
+    /// Every segment wholly in start..end-1. Timed out: readers hold a full limbo; what is above the last one collapsed is as it was.
+    /// </summary>
+    public int Collapse(ulong start, ulong end, ref ulong collapsed)
+    {
+        ulong segment = GuestAddress.SegmentBase(start + GuestAddress.SegmentSize - 1);
+        for (; segment < end && end - segment >= GuestAddress.SegmentSize; segment += GuestAddress.SegmentSize)
+        {
+            int status = space.Limbo.IsFull ? space.Limbo.Reclaim() : Status.Ok;
+            if (status != Status.Ok)
+            {
+                return status;
+            }
+            space.Limbo.EnsureRoom();
+            if (slot.FitsLeaf(segment) && CollapseSegment(segment))
+            {
+                collapsed++;
+                SpaceCounters.Add(ref space.Counters.Collapses);
+            }
+        }
+        return Status.Ok;
+    }
+
+    /// <summary>
+    /// Under the harvest lock: a harvest that came for a table and waits for its lock would find a leaf instead, and pass it over.
+    /// </summary>
+    private bool CollapseSegment(ulong segment)
+    {
+        if (!space.Tree.TryFindCell(segment, out SegmentCell cell) || !cell.Load().IsTable)
+        {
+            return false; // no section: only holders of the configuration lock free tables
+        }
+        harvestLock?.Enter();
+        bool done = cell.TryLock(out PageTable table) && (TryLink(cell, table, segment) || Unlock(cell));
+        harvestLock?.Exit();
+        return done;
+    }
+
+    private static bool Unlock(SegmentCell cell)
+    {
+        cell.Unlock();
+        return false;
+    }
+
+    /// <summary>Links a leaf in place of a locked table, whose lock ends with it. False: the table is not uniform, and as it was.</summary>
+    private bool TryLink(SegmentCell cell, PageTable table, ulong segment)
+    {
+        if (!IsUniform(table, segment, out Uniform pages) || (slot.TracksEntries && !pages.IsDirty && !TryHold(table)))
+        {
+            return false;
+        }
+        bool dirty = !slot.IsReadOnly && (pages.IsDirty || !slot.TracksEntries);
+        if (dirty)
+        {
+            cell.SetSummary(SegmentCell.AllLines); // before the leaf lets stores through (rule 2)
+        }
+        var leaf = SegmentEntry.Leaf(slot.HostOf(segment), !slot.IsReadOnly, dirty);
+        cell.Unlink(pages.IsAged ? leaf.WithAge : leaf);
+        space.Limbo.Add((nint)table.Origin, TableKind.Page);
+        return true;
+    }
+
+    /// <summary>Whether all pages are mapped by the slot's rights and, where the entries are the truth, equally dirty.</summary>
+    private bool IsUniform(PageTable table, ulong segment, out Uniform pages)
+    {
+        PageEntry first = table.Load(0);
+        bool aged = true;
+        for (int page = 0; page < GuestAddress.PageTableEntries; page++)
+        {
+            PageEntry entry = table.Load(page);
+            ulong frame = slot.HostOf(segment + ((ulong)page << GuestAddress.PageShift));
+            bool alike = entry.IsPresent && entry.Frame == frame && entry.IsWritable != slot.IsReadOnly
+                && (entry.Value & PageEntry.Markers) == 0
+                && (!slot.TracksEntries || (entry.IsProtected == first.IsProtected && entry.IsSoftDirty == !entry.IsProtected));
+            if (!alike)
+            {
+                pages = default;
+                return false;
+            }
+            aged &= entry.IsInvalid;
+        }
+        pages = new Uniform(!first.IsProtected, aged);
+        return true;
+    }
+
+    /// <summary>
+    /// Takes the right to write from every entry of a clean table, so that nobody can mark one any more; loads go on. If one was
+    /// marked before its turn, all get it back: false.
+    /// </summary>
+    private static bool TryHold(PageTable table)
+    {
+        int held = 0;
+        while (held < GuestAddress.PageTableEntries)
+        {
+            PageEntry entry = table.Load(held);
+            if (!entry.IsProtected)
+            {
+                break; // an inline writer was here
+            }
+            held += table.TryReplace(held, entry, entry.WithoutWritable) ? 1 : 0;
+        }
+        for (int page = 0; page < held && held != GuestAddress.PageTableEntries; page++)
+        {
+            PageEntry entry = table.Load(page);
+            _ = table.TryReplace(page, entry, entry.WithWritable); // nobody else may change it: it cannot be granted, we hold the lock
+        }
+        return held == GuestAddress.PageTableEntries;
+    }
+}
