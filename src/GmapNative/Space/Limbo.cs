@@ -36,6 +36,10 @@ internal sealed class Limbo(AddressSpace space)
     public int GraceAndReclaim()
     {
         space.Tree.BumpGeneration();
+        if (Probe.LeavesOut(Step.ReuseBeforeGrace))
+        {
+            FreeAll();
+        }
         int status = space.Epochs.WaitForGrace();
         if (status == Status.Ok)
         {

@@ -20,7 +20,7 @@ internal static class RangeCalls
             return Status.Deadlock;
         }
         long begin = Tell.Time(GmapEvents.Keywords.Slots);
-        lock (space.Configuration)
+        using (space.Configuration.Hold())
         {
             if (space.IsDead)
             {
