@@ -60,7 +60,7 @@ internal static unsafe class Vcpus
         {
             return Status.Deadlock; // who holds the configuration lock may be waiting for the caller to leave
         }
-        lock (space.Configuration)
+        using (space.Configuration.Hold())
         {
             if (space.IsDead)
             {

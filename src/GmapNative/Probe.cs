@@ -2,6 +2,7 @@ using System;
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Threading;
 
 namespace GmapNative;
 
@@ -14,13 +15,21 @@ internal static unsafe class Probe
 {
     private const string Switch = "GmapNative.Probe";
     private const byte PoisonByte = 0xDB; // as an entry: valid, no leaf, frames that nobody has: whoever walks it is seen
+    private const uint LongestSpin = 1023;
 
-    private static Action<Place>? s_visitor;
-    private static Step s_leftOut = StepFromEnvironment();
+#pragma warning disable IDE1006 // a thread-static is named t_, which the naming rules cannot tell from a static
+    [ThreadStatic]
+    private static uint t_random;
+#pragma warning restore IDE1006
 
     /// <summary>A constant to the compiler of the native libraries; off wherever nobody asked for it.</summary>
     [FeatureSwitchDefinition(Switch)]
     public static bool IsSupported { get; } = AppContext.TryGetSwitch(Switch, out bool on) && on;
+
+    // Behind IsSupported, which they ask.
+    private static readonly uint s_jostle = JostleFromEnvironment();
+    private static Action<Place>? s_visitor;
+    private static Step s_leftOut = StepFromEnvironment();
 
     /// <summary>Called at every place by the thread that came there; null: nobody is. One test at a time.</summary>
     public static Action<Place>? Visitor
@@ -42,7 +51,7 @@ internal static unsafe class Probe
     {
         if (IsSupported)
         {
-            s_visitor?.Invoke(place);
+            Visit(place);
         }
     }
 
@@ -60,18 +69,85 @@ internal static unsafe class Probe
         }
     }
 
-    private static Step StepFromEnvironment() =>
-        IsSupported && Enum.TryParse(Environment.GetEnvironmentVariable("GMAP_CHECK_LEAVE_OUT"), out Step step) ? step : Step.None;
+    /// <summary>Takes a lock under which there are places: where somebody schedules the threads, a wait for it is a place too.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Take(this Lock gate)
+    {
+        if (IsSupported && s_visitor is not null)
+        {
+            while (!gate.TryEnter())
+            {
+                At(Place.Waiting);
+            }
+            return;
+        }
+        gate.Enter();
+    }
+
+    /// <summary>As <see cref="Take"/>, to the end of a using statement.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static HeldLock Hold(this Lock gate)
+    {
+        gate.Take();
+        return new HeldLock(gate);
+    }
+
+    private static void Visit(Place place)
+    {
+        s_visitor?.Invoke(place);
+        if (s_jostle != 0 && place != Place.Waiting)
+        {
+            Jostle();
+        }
+    }
+
+    /// <summary>Holds the thread up now and then, so that the others come in between.</summary>
+    private static void Jostle()
+    {
+        uint x = t_random != 0 ? t_random : (uint)Environment.CurrentManagedThreadId * 0x9E37_79B9; // xorshift
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        t_random = x;
+        if (x % s_jostle != 0)
+        {
+            return;
+        }
+        uint kind = (x >> 16) & 0xFF;
+        if (kind == 0)
+        {
+            Thread.Sleep(1);
+        }
+        else if (kind < 0x60)
+        {
+            _ = Thread.Yield();
+        }
+        else
+        {
+            Thread.SpinWait((int)(x & LongestSpin));
+        }
+    }
+
+    private static uint JostleFromEnvironment() =>
+        IsSupported && uint.TryParse(Environment.GetEnvironmentVariable("GMAP_CHECK_JOSTLE"), out uint oneIn) ? oneIn : 0;
+
+    private static Step StepFromEnvironment()
+    {
+        string? name = IsSupported ? Environment.GetEnvironmentVariable("GMAP_CHECK_LEAVE_OUT") : null;
+        if (string.IsNullOrEmpty(name))
+        {
+            return Step.None;
+        }
+        if (!Enum.TryParse(name, out Step step) || !Enum.IsDefined(step))
+        {
+            Environment.FailFast($"GMAP_CHECK_LEAVE_OUT: there is no step {name}"); // or a test would look for a bug that is not there
+        }
+        return step;
+    }
 }
 
-/// <summary>Where a thread can be held up: between two steps of PROTOCOL.md that others may see apart.</summary>
-internal enum Place
+/// <summary>A lock that is held until the end of a using statement.</summary>
+internal readonly ref struct HeldLock(Lock gate) : IDisposable
 {
-    None = 0,
-}
-
-/// <summary>What can be left out of the protocol; the numbers are its rules.</summary>
-internal enum Step
-{
-    None = 0,
+    public void Dispose() => gate.Exit();
 }

@@ -16,7 +16,7 @@ internal static class BackingCalls
         }
         int status;
         string? complaint;
-        lock (space.Configuration)
+        using (space.Configuration.Hold())
         {
             status = AttachLocked(space, slotId, out backing, out complaint);
         }
@@ -48,7 +48,7 @@ internal static class BackingCalls
         // and their marks count no longer.
         if (old.Tracking is not null)
         {
-            lock (old.Tracking.Gate)
+            using (old.Tracking.Gate.Hold())
             {
                 _ = new SegmentWalk(space, old).Take(old.GuestAddress, old.End, old.Tracking.Log);
             }
@@ -70,7 +70,7 @@ internal static class BackingCalls
         {
             return Status.Deadlock;
         }
-        lock (space.Configuration)
+        using (space.Configuration.Hold())
         {
             Slot? old = SlotOf(space, backing);
             if (old is null)
@@ -78,7 +78,7 @@ internal static class BackingCalls
                 return Status.BadHandle; // its slot or its space is gone, and took it along
             }
             Lock? gate = old.Tracking?.Gate;
-            gate?.Enter(); // not over the grace (rule 12): a harvest then may report a page twice, by tables and kernel
+            gate?.Take(); // not over the grace (rule 12): a harvest then may report a page twice, by tables and kernel
             Slot slot = old with { Backing = null };
             SlotMap map = space.Map.Without(old).With(slot);
             space.Publish(map);
@@ -89,7 +89,7 @@ internal static class BackingCalls
                 _ = new SegmentWalk(space, slot).Take(slot.GuestAddress, slot.End, log: null);
                 gate!.Exit();
                 status = space.Limbo.GraceAndReclaim();
-                gate.Enter();
+                gate.Take();
                 if (status != Status.Ok)
                 {
                     slot.Tracking.Log.OrRange(0, slot.Pages); // readers go on storing by old rights: the next harvest waits for them

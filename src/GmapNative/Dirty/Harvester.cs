@@ -40,13 +40,18 @@ internal static unsafe class Harvester
             return status;
         }
         SlotTracking tracking = range.Tracking;
-        lock (tracking.Gate)
+        using (tracking.Gate.Hold())
         {
-            status = Pour(ref range, rearm: false, tracking.Log, out _);
+            status = Pour(ref range, rearm: Probe.LeavesOut(Step.GetTakes), tracking.Log, out _);
             for (ulong done = 0; status == Status.Ok && done < count; done += 64)
             {
                 ulong bits = (tracking.Log.Peek(first + done) | tracking.Epoch.Peek(first + done)) & range.MaskAt(done);
                 dirty += (ulong)BitOperations.PopCount(bits);
+                if (Probe.LeavesOut(Step.GetTakes))
+                {
+                    tracking.Log.Clear(first + done, bits);
+                    tracking.Epoch.Clear(first + done, bits);
+                }
                 if (bitmap is not null)
                 {
                     bitmap[done / 64] = bits; // the caller's buffer of (count + 63) / 64 words
@@ -75,6 +80,7 @@ internal static unsafe class Harvester
             return Status.Deadlock;
         }
         status = CollectBits(ref range, bitmap, out bool any, out ulong moves);
+        Probe.At(Place.Collected);
         ulong dropped = 0;
         status = any && status == Status.Ok ? Finish(ref range, End.Drop, bitmap, moves, ref dropped) : status;
         Count(space, begin);
@@ -103,6 +109,7 @@ internal static unsafe class Harvester
         }
         Tell.HarvestBegin(space.Number, slotId, first, count, (uint)flags);
         status = Collect(ref range, flags, out bool any, out ulong moves);
+        Probe.At(Place.Collected);
         if (status == Status.Ok && !any && (flags & HarvestFlags.Or) == 0)
         {
             Zero(bitmap, count); // nothing found: no barrier, nobody waited for (rule 13)
@@ -121,7 +128,7 @@ internal static unsafe class Harvester
         any = false;
         moves = 0;
         SlotTracking tracking = range.Tracking;
-        lock (tracking.Gate)
+        using (tracking.Gate.Hold())
         {
             // Straight into the epoch: what a leaf holds outside the range waits there for a harvest of its pages.
             int status = Pour(ref range, (flags & HarvestFlags.NoRearm) == 0, tracking.Epoch, out ulong found);
@@ -142,7 +149,7 @@ internal static unsafe class Harvester
     {
         any = false;
         SlotTracking tracking = range.Tracking;
-        lock (tracking.Gate)
+        using (tracking.Gate.Hold())
         {
             int status = Refresh(ref range);
             for (ulong done = 0; done < range.Count && status == Status.Ok; done += 64)
@@ -165,7 +172,7 @@ internal static unsafe class Harvester
     /// </summary>
     private static void Bump(in Range range, bool any)
     {
-        if (any)
+        if (any && !Probe.LeavesOut(Step.NoBump) && !Probe.LeavesOut(Step.BumpAfterGrace))
         {
             range.Space.Tree.BumpGeneration();
         }
@@ -216,19 +223,23 @@ internal static unsafe class Harvester
         SlotTracking tracking = range.Tracking;
         for (; ; )
         {
-            int status = range.Space.Epochs.WaitForGrace();
+            int status = Probe.LeavesOut(Step.NoGrace) ? Status.Ok : range.Space.Epochs.WaitForGrace();
+            if (Probe.LeavesOut(Step.BumpAfterGrace))
+            {
+                range.Space.Tree.BumpGeneration();
+            }
             if (status != Status.Ok)
             {
                 return status;
             }
-            lock (tracking.Gate)
+            using (tracking.Gate.Hold())
             {
                 status = Refresh(ref range);
                 if (status != Status.Ok)
                 {
                     return status;
                 }
-                if (tracking.Moves == moves)
+                if (tracking.Moves == moves || Probe.LeavesOut(Step.LogMovesIgnored))
                 {
                     EndEpoch(range, end, bitmap, ref dirty);
                     return Status.Ok;

@@ -79,6 +79,7 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
         }
         long waited = Clock.Since(start);
         Interlocked.Add(ref _graceNanoseconds, waited);
+        Probe.At(Place.GraceEnded);
         Tell.GraceWait(Space, waited, status);
         return status;
     }
@@ -89,6 +90,10 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
     /// </summary>
     public void WaitForCalls()
     {
+        if (Probe.LeavesOut(Step.WalkBeforeCallsEnded))
+        {
+            return;
+        }
         long start = Clock.Now;
         ProcessBarrier.Issue();
         _ = WaitForLibrary(start, 0);
@@ -96,6 +101,7 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
         {
             _ = WaitForWord(ref view.CallWord, null, start, 0);
         }
+        Probe.At(Place.CallsEnded);
     }
 
     private int WaitForLibrary(long start, ulong timeout)
@@ -118,6 +124,7 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
         long nextKick = KickAfterNanoseconds;
         for (int round = 0; Volatile.Read(ref word) == seen; round++)
         {
+            Probe.At(Place.Waiting);
             if (round < SpinsBeforeYield)
             {
                 Thread.SpinWait(8);

@@ -30,6 +30,7 @@ internal static unsafe class LibrarySections
             slot = (slot + 1) % Count;
             if (tries % Count == 0)
             {
+                Probe.At(Place.Waiting);
                 spin.SpinOnce(sleep1Threshold: -1);
             }
         }
@@ -44,6 +45,7 @@ internal static unsafe class LibrarySections
             ulong seen = Volatile.Read(ref Word(slot));
             while (View.IsInside(seen) && Volatile.Read(ref Word(slot)) == seen)
             {
+                Probe.At(Place.Waiting);
                 _ = Libc.Yield();
             }
         }

@@ -109,7 +109,11 @@ internal sealed unsafe class PinnedBitmap
             ulong begin = at & ~(BlockBits - 1);
             if (begin >= first && (stop % BlockBits == 0 || stop >= Bits))
             {
-                ForgetBlock(at / BlockBits); // before its words are looked at: who sets one after the look sets it again
+                if (!Probe.LeavesOut(Step.BlockForgottenLate))
+                {
+                    ForgetBlock(at / BlockBits); // before its words are looked at: who sets one after the look sets it again
+                }
+                Probe.At(Place.BlockForgotten);
                 at = begin;
             }
             for (; at < stop; at = (at | (WordBits - 1)) + 1)
@@ -118,9 +122,15 @@ internal sealed unsafe class PinnedBitmap
                 if (bits != 0)
                 {
                     target.OrWord(at / WordBits, bits);
+                    Probe.At(Place.LogCopied);
                     AndWord(at / WordBits, ~bits);
                     any = true;
                 }
+            }
+            if (Probe.LeavesOut(Step.BlockForgottenLate) && stop % BlockBits == 0)
+            {
+                Probe.At(Place.EntriesRead);
+                ForgetBlock((stop - 1) / BlockBits);
             }
             at = Skip(stop, end);
         }
@@ -201,6 +211,7 @@ internal sealed unsafe class PinnedBitmap
         ulong before = Interlocked.Or(ref _words[index], mask);
         ulong block = index / BlockWords;
         ulong bit = 1UL << (int)(block % WordBits);
+        Probe.At(Place.WordMarked);
         if ((Volatile.Read(ref _blocks[block / WordBits]) & bit) == 0)
         {
             Interlocked.Or(ref _blocks[block / WordBits], bit);

@@ -30,10 +30,12 @@ internal static class ProcessBarrier
 
     public static void Issue()
     {
-        if (!IsAvailable || Libc.Membarrier(PrivateExpedited) != 0)
+        Probe.At(Place.GraceBegins);
+        if (!Probe.LeavesOut(Step.NoBarrier) && (!IsAvailable || Libc.Membarrier(PrivateExpedited) != 0))
         {
             Interlocked.MemoryBarrierProcessWide();
         }
         Interlocked.MemoryBarrier();
+        Probe.At(Place.BarrierDone);
     }
 }

@@ -119,6 +119,7 @@ internal sealed unsafe class TablePool : IDisposable
             _gate.Exit();
             throw new InvalidOperationException("A table was freed twice or as another kind.");
         }
+        Probe.Poison(table, size); // nobody may read it, and nobody takes a table for cleared
         _blocks[block].Free = before | (1u << slot);
         _live[(int)kind]--;
         if (before == 0)
@@ -134,6 +135,7 @@ internal sealed unsafe class TablePool : IDisposable
             _arena.RetireBlock();
         }
         _gate.Exit();
+        Probe.At(Place.TableFreed);
     }
 
     public void Dispose() => _metadata.Dispose();

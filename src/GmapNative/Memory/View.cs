@@ -59,6 +59,7 @@ internal sealed unsafe class View
         {
             Interlocked.MemoryBarrier();
         }
+        Probe.At(Place.ViewEntered);
         var space = (SpaceWords*)Volatile.Read(ref *(nint*)&_words->Space);
         _words->Generation = Volatile.Read(ref space->Generation);
     }
@@ -74,7 +75,11 @@ internal sealed unsafe class View
 
     public void LeaveCall() => Volatile.Write(ref _words->Call, _words->Call + 1);
 
-    public void Leave() => Volatile.Write(ref _words->Inside, (_words->Inside + 1) & ~1UL);
+    public void Leave()
+    {
+        Probe.At(Place.ViewLeaves);
+        Volatile.Write(ref _words->Inside, (_words->Inside + 1) & ~1UL);
+    }
 
     /// <summary>Points the view at tables that answer "ask the library" to everything, and counts as leave.</summary>
     public void Close(SpaceWords* closedSpace)

@@ -101,7 +101,11 @@ internal sealed unsafe class AddressSpace : ICounted
     }
 
     /// <summary>Makes another set of slots visible. Under the configuration lock.</summary>
-    public void Publish(SlotMap map) => Volatile.Write(ref _map, map);
+    public void Publish(SlotMap map)
+    {
+        Volatile.Write(ref _map, map);
+        Probe.At(Place.MapPublished);
+    }
 
     /// <summary>Splits the leaf that an address lies in, counts it and tells.</summary>
     public SplitOutcome Split(SegmentCell cell, ulong address)
@@ -130,7 +134,7 @@ internal sealed unsafe class AddressSpace : ICounted
         {
             return Status.Deadlock;
         }
-        lock (Configuration)
+        using (Configuration.Hold())
         {
             if (IsDead)
             {
@@ -161,7 +165,7 @@ internal sealed unsafe class AddressSpace : ICounted
         {
             return Status.Deadlock;
         }
-        lock (Configuration)
+        using (Configuration.Hold())
         {
             if (IsDead)
             {

@@ -20,22 +20,33 @@ internal static class DirtyTake
     public static int Pages(
         SegmentCell cell, PageTable table, int group, ulong mask, Slot slot, ulong segment, PinnedBitmap? log, bool rearm = true)
     {
-        uint whole = rearm ? WholeLinesOf(mask) : 0;
-        if (whole != 0)
+        uint whole = !rearm ? 0 : Probe.LeavesOut(Step.PartialLineCleared) ? LinesOf(mask) : WholeLinesOf(mask);
+        if (whole != 0 && !Probe.LeavesOut(Step.EntriesBeforeSummary))
         {
             cell.ClearSummary(whole << (8 * group)); // before the entries are looked at (rule 11)
         }
-        ulong taken = table.SoftDirty(group, LinesOf(mask)) & mask;
+        ulong seen = table.SoftDirty(group, LinesOf(mask));
+        ulong taken = seen & mask;
+        Probe.At(Place.EntriesRead);
         if (taken != 0)
         {
             if (log is not null)
             {
                 Pour(log, slot, segment, group, taken);
+                Probe.At(Place.Poured);
             }
             if (rearm)
             {
-                table.Arm(group, taken);
+                table.Arm(group, Probe.LeavesOut(Step.ClearBeforePour) ? taken | (table.SoftDirty(group, LinesOf(mask)) & mask) : taken);
             }
+        }
+        if (whole != 0 && Probe.LeavesOut(Step.EntriesBeforeSummary))
+        {
+            cell.ClearSummary(whole << (8 * group));
+        }
+        if (whole != 0 && Probe.LeavesOut(Step.PartialLineCleared))
+        {
+            cell.SetSummary(LinesOf(seen & ~mask) << (8 * group));
         }
         return System.Numerics.BitOperations.PopCount(taken);
     }
@@ -49,6 +60,7 @@ internal static class DirtyTake
             return false;
         }
         log?.OrRange(slot.PageOf(segment), GuestAddress.PageTableEntries);
+        Probe.At(Place.Poured);
         if (rearm)
         {
             cell.ClearSummary(SegmentCell.AllLines);
@@ -57,6 +69,7 @@ internal static class DirtyTake
         {
             entry = cell.Load(); // aged, used, or split: then its children are dirty like it
         }
+        Probe.At(Place.EntryArmed);
         return entry.IsSoftDirty;
     }
 

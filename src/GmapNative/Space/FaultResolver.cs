@@ -104,6 +104,7 @@ internal sealed class FaultResolver(AddressSpace space)
         do
         {
             SegmentEntry entry = cell.Load();
+            Probe.At(Place.EntryLoaded);
             status = entry.IsLeaf ? ResolveLeaf(cell, entry, request, ref outcome)
                 : entry.IsTable ? ResolvePage(cell, entry, request, ref outcome)
                 : Install(cell, entry, request, ref outcome);
@@ -145,6 +146,7 @@ internal sealed class FaultResolver(AddressSpace space)
             {
                 SpaceCounters.Add(ref _counters.SegmentsMapped);
                 outcome.Done |= FaultDone.Mapped;
+                Probe.At(Place.EntryGrants);
                 SummarizeDirtyLeaf(cell, dirty);
             }
             return Status.TryAgain;
@@ -159,6 +161,7 @@ internal sealed class FaultResolver(AddressSpace space)
         {
             space.Engine.Pool.Free(table, TableKind.Page); // another thread was first
         }
+        Probe.At(Place.TableLinked);
         return Status.TryAgain;
     }
 
@@ -188,6 +191,7 @@ internal sealed class FaultResolver(AddressSpace space)
             {
                 SpaceCounters.Add(ref _counters.SegmentsGranted);
                 outcome.Done |= FaultDone.Granted;
+                Probe.At(Place.EntryGrants);
                 SummarizeDirtyLeaf(cell, true);
             }
             return Status.TryAgain;
@@ -201,6 +205,7 @@ internal sealed class FaultResolver(AddressSpace space)
     {
         var table = new PageTable(entry.TableOrigin);
         PageEntry page = table.Load(request.Page);
+        Probe.At(Place.EntryLoaded);
         if (page.IsInvalid || (request.IsWrite && page.IsProtected && !page.IsGrantable))
         {
             return InstallPage(cell, request, ref outcome);
@@ -211,10 +216,11 @@ internal sealed class FaultResolver(AddressSpace space)
             {
                 SpaceCounters.Add(ref _counters.PagesGranted);
                 outcome.Done |= FaultDone.Granted;
+                Probe.At(Place.EntryGrants);
             }
             return Status.TryAgain;
         }
-        if (request.IsWrite)
+        if (request.IsWrite && ((outcome.Done & FaultDone.Granted) != 0 || !Probe.LeavesOut(Step.NoSummaryForSecond)))
         {
             cell.SetSummary(request.Line); // rule 1, also for the second writer
         }
@@ -246,6 +252,7 @@ internal sealed class FaultResolver(AddressSpace space)
             {
                 SpaceCounters.Add(ref _counters.PagesMapped);
                 outcome.Done |= page.IsDirty ? FaultDone.Mapped | FaultDone.Granted : FaultDone.Mapped;
+                Probe.At(Place.EntryGrants);
                 cell.SetSummary(page.IsDirty ? request.Line : 0);
             }
         }

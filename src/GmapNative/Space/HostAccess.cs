@@ -34,7 +34,9 @@ internal sealed unsafe class HostAccess(AddressSpace space)
             Slot slot = map.Find(address + done)!;
             nuint length = (nuint)Math.Min(size - done, slot.End - (address + done));
             Mark(slot, address + done, length);
+            Probe.At(Place.HostMarked);
             Buffer.MemoryCopy(data + done, (void*)slot.HostOf(address + done), length, length); // as above
+            Probe.At(Place.HostCopied);
             done += length;
         }
         return status;

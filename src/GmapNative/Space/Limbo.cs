@@ -42,6 +42,10 @@ internal sealed class Limbo(AddressSpace space)
     /// <summary>As <see cref="GraceAndReclaim"/>, where no right was taken away since the last bump.</summary>
     public int Reclaim()
     {
+        if (Probe.LeavesOut(Step.ReuseBeforeGrace))
+        {
+            FreeAll();
+        }
         int status = space.Epochs.WaitForGrace();
         if (status == Status.Ok)
         {

@@ -25,7 +25,7 @@ internal static class RangeCalls
         {
             return status != Status.Ok ? status : Status.NotSupported;
         }
-        lock (space.Configuration)
+        using (space.Configuration.Hold())
         {
             if (space.IsDead)
             {
@@ -134,7 +134,7 @@ internal static class RangeCalls
             return status;
         }
         long begin = Tell.Time(GmapEvents.Keywords.Slots);
-        lock (space.Configuration)
+        using (space.Configuration.Hold())
         {
             if (space.IsDead)
             {

@@ -49,7 +49,7 @@ internal sealed class RangeCollapser(AddressSpace space, Slot slot, Lock? harves
         {
             return false; // no section: only holders of the configuration lock free tables
         }
-        harvestLock?.Enter();
+        harvestLock?.Take();
         bool done = cell.TryLock(out PageTable table) && (TryLink(cell, table, segment) || Unlock(cell));
         harvestLock?.Exit();
         return done;

@@ -1,3 +1,4 @@
+using System.Threading;
 using GmapNative.Bits;
 using GmapNative.Memory;
 using GmapNative.Tables;
@@ -50,7 +51,8 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
     /// </summary>
     private int UnmapSegment(ulong segment, ulong start, ulong end)
     {
-        slot.Tracking?.Gate.Enter();
+        Lock? gate = Probe.LeavesOut(Step.NoHarvestLockInUnmap) || Probe.LeavesOut(Step.UnlinkBeforeEmpty) ? null : slot.Tracking?.Gate;
+        gate?.Take();
         int section = LibrarySections.Enter();
         int status = Status.TryAgain;
         while (status == Status.TryAgain)
@@ -67,7 +69,7 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
                 : cell.TryReplace(entry, SegmentToken(segment)) ? Status.Ok : Status.TryAgain;
         }
         LibrarySections.Leave(section);
-        slot.Tracking?.Gate.Exit();
+        gate?.Exit();
         return status;
     }
 
@@ -82,14 +84,16 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
             SplitOutcome split = space.Split(cell, segment);
             return split == SplitOutcome.NoMemory ? Status.NoMemory : Status.TryAgain;
         }
-        if (entry.IsSoftDirty)
+        if (entry.IsSoftDirty && !Probe.LeavesOut(Step.NoPourOnUnmap))
         {
             _log?.OrRange(slot.PageOf(segment), GuestAddress.PageTableEntries); // before the source is gone (rule 10)
         }
+        Probe.At(Place.Poured);
         if (!cell.TryReplace(entry, SegmentToken(segment)))
         {
             return Status.TryAgain;
         }
+        Probe.At(Place.EntryEmptied);
         SpaceCounters.Add(ref space.Counters.PagesUnmapped, GuestAddress.PageTableEntries);
         return Status.Ok;
     }
@@ -103,13 +107,18 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
         int first = GuestAddress.PageIndex(start);
         int count = (int)((end - start) >> GuestAddress.PageShift);
         int mapped = 0;
+        // The table goes if the range is all of it, or if no slot is left in the segment. No entry of it can be marked any more.
+        bool goes = count == GuestAddress.PageTableEntries || !tokens.HasSlot(segment, GuestAddress.SegmentSize);
+        if (goes && Probe.LeavesOut(Step.UnlinkBeforeEmpty))
+        {
+            cell.Unlink(SegmentToken(segment));
+        }
         for (int page = first; page < first + count; page++)
         {
             mapped += ClearPage(table, page, segment);
         }
         SpaceCounters.Add(ref space.Counters.PagesUnmapped, mapped);
-        // The table goes if the range is all of it, or if no slot is left in the segment. No entry of it can be marked any more.
-        if (count == GuestAddress.PageTableEntries || !tokens.HasSlot(segment, GuestAddress.SegmentSize))
+        if (goes)
         {
             cell.Unlink(SegmentToken(segment));
             space.Limbo.Add((nint)table.Origin, TableKind.Page);
@@ -129,9 +138,13 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
         for (; ; )
         {
             PageEntry entry = table.Load(page);
-            if (entry.IsSoftDirty)
+            if (entry.IsSoftDirty && !Probe.LeavesOut(Step.NoPourOnUnmap))
             {
                 _log?.OrRange(slot.PageOf(address), 1);
+            }
+            if (!entry.IsInvalid)
+            {
+                Probe.At(Place.Poured);
             }
             if (table.TryReplace(page, entry, token))
             {

@@ -73,7 +73,7 @@ internal sealed class SlotTracking
     /// <summary>Forgets a run of pages; how many were dirty. Takes <see cref="Gate"/>.</summary>
     public ulong Drop(ulong first, ulong count)
     {
-        lock (Gate)
+        using (Gate.Hold())
         {
             ulong dropped = 0;
             ulong end = first + count;

@@ -44,7 +44,7 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
             return Status.Deadlock;
         }
         int status;
-        lock (space.Configuration)
+        using (space.Configuration.Hold())
         {
             if (space.IsDead)
             {
@@ -113,6 +113,7 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         space.Epochs.WaitForCalls();
         // Nothing is mapped there: this only turns holes into empty entries.
         _ = UnmapAll(slot, map);
+        Probe.At(Place.Walked);
         CountArming(slot, slot.Tracking is not null, begin);
         return Status.Ok;
     }
@@ -161,6 +162,7 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         space.Epochs.WaitForCalls();
         int status = UnmapAll(old, map);
         RetireRegions(old, map);
+        Probe.At(Place.Walked);
         int grace = space.Limbo.GraceAndReclaim();
         if (old is { Backing: not null, Tracking: not null })
         {
@@ -198,7 +200,7 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         {
             return;
         }
-        lock (tracking.Gate)
+        using (tracking.Gate.Hold())
         {
             for (ulong page = 0; request.FinalBitmap != 0 && page < old.Pages; page += 64)
             {
@@ -232,16 +234,17 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         SlotMap map = space.Map.Without(old).With(slot);
         // No harvest before the walk: what is written after such a harvest would look stale to the walk.
         Lock? gate = arms ? tracking!.Gate : null;
-        gate?.Enter();
+        gate?.Take();
         space.Publish(map);
         space.Epochs.WaitForCalls();
         // An entry's right to write is its slot's. Marks go to the old log: a new one begins empty, one that ends is handed out.
         int status = request.ReadOnly != old.IsReadOnly ? UnmapAll(old, map) : Status.Ok;
-        if (arms && slot.Backing is null)
+        if (arms && slot.Backing is null && !Probe.LeavesOut(Step.StaleSoftDirtyKept))
         {
             // Stale soft-dirty is dropped, what is mapped is protected: from here on each first write is seen.
             _ = new SegmentWalk(space, slot).Take(slot.GuestAddress, slot.End, log: null);
         }
+        Probe.At(Place.Walked);
         gate?.Exit();
         if (disarms && request.FinalBitmap != 0)
         {

@@ -37,6 +37,7 @@ internal sealed class StayCount
         SpinWait spin = default;
         while (Volatile.Read(ref _count) != 0)
         {
+            Probe.At(Place.Waiting);
             spin.SpinOnce();
         }
     }

@@ -51,10 +51,12 @@ internal readonly unsafe struct PageTable(ulong origin)
         {
             int page = (group * GroupPages) + System.Numerics.BitOperations.TrailingZeroCount(mask);
             PageEntry entry = Load(page);
+            Probe.At(Place.EntryLoaded);
             while (!TryReplace(page, entry, entry.WithArmed))
             {
                 entry = Load(page); // an inline writer was here
             }
+            Probe.At(Place.EntryArmed);
         }
     }
 }

@@ -27,11 +27,17 @@ internal readonly unsafe struct SegmentCell(ulong* entry, uint* summary)
     {
         if ((Volatile.Read(ref *_summary) & lines) != lines)
         {
+            Probe.At(Place.SummaryTested);
             Interlocked.Or(ref *_summary, lines);
+            Probe.At(Place.SummarySet);
         }
     }
 
-    public void ClearSummary(uint lines) => Interlocked.And(ref *_summary, ~lines);
+    public void ClearSummary(uint lines)
+    {
+        Interlocked.And(ref *_summary, ~lines);
+        Probe.At(Place.SummaryCleared);
+    }
 
     /// <summary>
     /// Takes the lock of a segment that has a page table, waiting for its holder, who never blocks. False if the entry is no table
@@ -50,15 +56,25 @@ internal readonly unsafe struct SegmentCell(ulong* entry, uint* summary)
             }
             if (!entry.IsLocked && TryReplace(entry, entry.WithLock))
             {
+                Probe.At(Place.SegmentLocked);
                 table = new PageTable(entry.TableOrigin);
                 return true;
             }
+            Probe.At(Place.Waiting);
             spin.SpinOnce(sleep1Threshold: -1);
         }
     }
 
-    public void Unlock() => Interlocked.And(ref *_entry, ~SegmentEntry.LockBit);
+    public void Unlock()
+    {
+        Interlocked.And(ref *_entry, ~SegmentEntry.LockBit);
+        Probe.At(Place.SegmentUnlocked);
+    }
 
     /// <summary>Replaces a locked table entry, whose lock ends with it.</summary>
-    public void Unlink(SegmentEntry value) => Interlocked.Exchange(ref *_entry, value.Value);
+    public void Unlink(SegmentEntry value)
+    {
+        Interlocked.Exchange(ref *_entry, value.Value);
+        Probe.At(Place.TableUnlinked);
+    }
 }

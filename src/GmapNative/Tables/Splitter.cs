@@ -40,9 +40,15 @@ internal static class Splitter
         }
         while (leaf.IsLeaf)
         {
-            PageTableBuilder.FillFromLeaf(table, leaf);
+            PageTableBuilder.FillFromLeaf(table, Probe.LeavesOut(Step.SplitForgetsDirty) ? leaf.WithArmed : leaf);
+            Probe.At(Place.ChildBuilt);
+            if (Probe.LeavesOut(Step.StaleSplit))
+            {
+                leaf = cell.Load(); // whatever it is
+            }
             if (cell.TryReplace(leaf, SegmentEntry.Table((ulong)table, split: true)))
             {
+                Probe.At(Place.TableLinked);
                 return SplitOutcome.Split;
             }
             leaf = cell.Load(); // lost: act on what is there, its P and soft-dirty may differ

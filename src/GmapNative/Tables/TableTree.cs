@@ -27,7 +27,11 @@ internal sealed unsafe class TableTree
     public ulong Generation => Volatile.Read(ref _words->Generation);
 
     /// <summary>A right was taken away: cached translations of older sections end (rule 4).</summary>
-    public void BumpGeneration() => Interlocked.Increment(ref _words->Generation);
+    public void BumpGeneration()
+    {
+        Interlocked.Increment(ref _words->Generation);
+        Probe.At(Place.GenerationBumped);
+    }
 
     /// <summary>The top table's type for a highest address below 4 TB.</summary>
     public static TableType TopFor(ulong limit) =>
@@ -94,6 +98,7 @@ internal sealed unsafe class TableTree
             Asce asce = Asce;
             if (asce.Type == TableType.Segment)
             {
+                Probe.At(Place.Waiting);
                 continue; // the top is being changed; slots never lie beyond it
             }
             nint table = _pool.TryAllocate(TableKind.Segment);
@@ -106,6 +111,7 @@ internal sealed unsafe class TableTree
             var top = new RegionTable(asce.Origin);
             int index = GuestAddress.RegionThirdIndex(address);
             RegionEntry seen = top.Load(index);
+            Probe.At(Place.EntryLoaded);
             if (!seen.IsInvalid || !top.TryReplace(index, seen, RegionEntry.Table(TableType.RegionThird, (ulong)table)))
             {
                 _pool.Free(table, TableKind.Segment); // another thread was first
@@ -142,6 +148,7 @@ internal sealed unsafe class TableTree
         }
         var top = new RegionTable(Asce.Origin);
         bool done = top.TryReplace(GuestAddress.RegionThirdIndex(address), entry, RegionTable.Token(tokens, address));
+        Probe.At(Place.TableUnlinked);
         return done ? (nint)entry.Origin : 0;
     }
 
@@ -178,6 +185,7 @@ internal sealed unsafe class TableTree
             old = (nint)before.Origin;
         }
         Volatile.Write(ref _words->Asce, Asce.For(top, origin).Value);
+        Probe.At(Place.TopChanged);
         return true;
     }
 

@@ -1,0 +1,158 @@
+namespace GmapNative;
+
+/// <summary>
+/// Where a thread can be held up: between two steps of PROTOCOL.md that others may see apart. A name says what the thread has just done.
+/// </summary>
+internal enum Place
+{
+    None = 0,
+
+    /// <summary>The thread cannot go on before another one does something: it is polling.</summary>
+    Waiting,
+
+    /// <summary>The inside word is odd, the generation is not loaded yet.</summary>
+    ViewEntered,
+
+    /// <summary>The section ends next.</summary>
+    ViewLeaves,
+
+    /// <summary>The barrier of rule 6 is next.</summary>
+    GraceBegins,
+
+    /// <summary>Every thread has passed the barrier; the words of views are looked at next.</summary>
+    BarrierDone,
+
+    GraceEnded,
+
+    /// <summary>An entry was loaded, on which the next compare-and-swap depends.</summary>
+    EntryLoaded,
+
+    /// <summary>A page or a leaf has P = 0; its summary bit may be clear.</summary>
+    EntryGrants,
+
+    /// <summary>A summary bit was found clear and is set next.</summary>
+    SummaryTested,
+
+    SummarySet,
+
+    SummaryCleared,
+
+    SegmentLocked,
+
+    SegmentUnlocked,
+
+    /// <summary>The entries of a group were looked at for soft-dirty bits.</summary>
+    EntriesRead,
+
+    /// <summary>Bits are in a log or an epoch; their source is not cleared yet.</summary>
+    Poured,
+
+    EntryArmed,
+
+    /// <summary>A word of the log is in the epoch and not yet cleared in the log.</summary>
+    LogCopied,
+
+    /// <summary>A block of a log counts as empty; its words are looked at next.</summary>
+    BlockForgotten,
+
+    /// <summary>Bits are in a log whose block counts as empty until the next step.</summary>
+    WordMarked,
+
+    /// <summary>A harvest has everything in its epoch and let the harvest lock go.</summary>
+    Collected,
+
+    GenerationBumped,
+
+    /// <summary>The child of a leaf is built from the leaf's value; linking it is next.</summary>
+    ChildBuilt,
+
+    TableLinked,
+
+    EntryEmptied,
+
+    TableUnlinked,
+
+    /// <summary>A table is free, and may be handed out again.</summary>
+    TableFreed,
+
+    /// <summary>Another set of slots is visible.</summary>
+    MapPublished,
+
+    /// <summary>The calls that were running have ended.</summary>
+    CallsEnded,
+
+    /// <summary>A configuration's walk over the tables is done.</summary>
+    Walked,
+
+    /// <summary>The pages of a host's write are marked, its bytes are not copied.</summary>
+    HostMarked,
+
+    /// <summary>The bytes of a host's write are in guest memory.</summary>
+    HostCopied,
+
+    /// <summary>The ASCE designates another top table.</summary>
+    TopChanged,
+}
+
+/// <summary>What can be left out of the protocol, each a deliberate bug; the numbers are its rules.</summary>
+internal enum Step
+{
+    None = 0,
+
+    /// <summary>Rule 6: the barrier orders only the calling thread.</summary>
+    NoBarrier,
+
+    /// <summary>Rule 10: a harvest does not wait for the sections that are open.</summary>
+    NoGrace,
+
+    /// <summary>Rules 4 and 10: a harvest leaves cached rights alone.</summary>
+    NoBump,
+
+    /// <summary>Rule 10: a harvest ends cached rights after its grace.</summary>
+    BumpAfterGrace,
+
+    /// <summary>Rule 10: entries are cleared that were not poured: all that the harvest looks at, not those it found dirty.</summary>
+    ClearBeforePour,
+
+    /// <summary>Rule 11: the entries are taken before their summary bits are cleared.</summary>
+    EntriesBeforeSummary,
+
+    /// <summary>Rule 11: the bit of a line that two slots share is cleared, and set back if the other slot has something there.</summary>
+    PartialLineCleared,
+
+    /// <summary>Rule 12: an epoch is delivered although somebody moved bits into it since the grace began.</summary>
+    LogMovesIgnored,
+
+    /// <summary>Rule 12: a log's block is forgotten after its words were looked at.</summary>
+    BlockForgottenLate,
+
+    /// <summary>Rule 14: what a GET finds is gone.</summary>
+    GetTakes,
+
+    /// <summary>Rule 1: a fault that finds the entry granted leaves the summary bit to whoever granted it.</summary>
+    NoSummaryForSecond,
+
+    /// <summary>Rule 16: the child of a dirty leaf is clean.</summary>
+    SplitForgetsDirty,
+
+    /// <summary>Rule 16: a child is linked although the leaf is not the one any more that it was built from.</summary>
+    StaleSplit,
+
+    /// <summary>Rule 18: entries are made invalid without their marks going to the log.</summary>
+    NoPourOnUnmap,
+
+    /// <summary>Rule 18: a table is unlinked first and emptied afterwards.</summary>
+    UnlinkBeforeEmpty,
+
+    /// <summary>Rule 18: unmap does not take the slot's harvest lock.</summary>
+    NoHarvestLockInUnmap,
+
+    /// <summary>Rule 18: tables are used again before the grace.</summary>
+    ReuseBeforeGrace,
+
+    /// <summary>Rule 19: a change of configuration does not wait for the calls in flight.</summary>
+    WalkBeforeCallsEnded,
+
+    /// <summary>Rule 19: what is soft-dirty from before the arming stays so.</summary>
+    StaleSoftDirtyKept,
+}
