@@ -96,7 +96,11 @@ internal static unsafe class Faults
     /// <summary>Ends the caller's section and begins the one that the result belongs to (rule 7).</summary>
     private static void Enter(Vcpu vcpu)
     {
-        vcpu.View.Owner = View.CurrentThread;
+        int thread = View.CurrentThread;
+        if (vcpu.View.Owner != thread)
+        {
+            vcpu.View.Owner = thread; // only then: it shares its cache line with objects that other threads read
+        }
         vcpu.View.EnterCall();
     }
 

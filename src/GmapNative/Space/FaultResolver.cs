@@ -92,7 +92,7 @@ internal sealed class FaultResolver(AddressSpace space)
         bool write = (access & Access.Write) != 0;
         if (slot is null || (write && slot.IsReadOnly))
         {
-            SpaceCounters.Add(ref _counters.GuestConditions);
+            SpaceCounters.Add(ref _counters.Mine.GuestConditions);
             return slot is null ? NoSlot(address, ref outcome) : Refuse(FaultReason.ReadOnlySlot, Status.Protection, ref outcome);
         }
         var request = new Request(address, write, slot, map);
@@ -111,7 +111,8 @@ internal sealed class FaultResolver(AddressSpace space)
         while (status == Status.TryAgain);
         if (status == Status.Ok)
         {
-            SpaceCounters.Add(ref write ? ref _counters.WriteFaults : ref _counters.ReadFaults);
+            ref CounterWords counted = ref _counters.Mine;
+            SpaceCounters.Add(ref write ? ref counted.WriteFaults : ref counted.ReadFaults);
         }
         return status;
     }
@@ -143,7 +144,7 @@ internal sealed class FaultResolver(AddressSpace space)
             SegmentEntry leaf = SegmentEntry.Leaf(request.Slot.HostOf(request.Segment), !request.Slot.IsReadOnly, dirty);
             if (cell.TryReplace(seen, leaf))
             {
-                SpaceCounters.Add(ref _counters.SegmentsMapped);
+                SpaceCounters.Add(ref _counters.Mine.SegmentsMapped);
                 outcome.Done |= FaultDone.Mapped;
                 SummarizeDirtyLeaf(cell, dirty);
             }
@@ -181,7 +182,7 @@ internal sealed class FaultResolver(AddressSpace space)
             SegmentEntry next = entry.IsWritable ? entry.WithGrant : entry.WithWritable;
             if (cell.TryReplace(entry, next) && next.IsDirty)
             {
-                SpaceCounters.Add(ref _counters.SegmentsGranted);
+                SpaceCounters.Add(ref _counters.Mine.SegmentsGranted);
                 outcome.Done |= FaultDone.Granted;
                 SummarizeDirtyLeaf(cell, true);
             }
@@ -204,7 +205,7 @@ internal sealed class FaultResolver(AddressSpace space)
         {
             if (table.TryReplace(request.Page, page, page.WithGrant))
             {
-                SpaceCounters.Add(ref _counters.PagesGranted);
+                SpaceCounters.Add(ref _counters.Mine.PagesGranted);
                 outcome.Done |= FaultDone.Granted;
             }
             return Status.TryAgain;
@@ -233,7 +234,7 @@ internal sealed class FaultResolver(AddressSpace space)
             PageEntry page = PageEntry.Leaf(frame, !request.Slot.IsReadOnly, request.InstallsDirty);
             if (table.TryReplace(request.Page, seen, page))
             {
-                SpaceCounters.Add(ref _counters.PagesMapped);
+                SpaceCounters.Add(ref _counters.Mine.PagesMapped);
                 outcome.Done |= page.IsDirty ? FaultDone.Mapped | FaultDone.Granted : FaultDone.Mapped;
                 cell.SetSummary(page.IsDirty ? request.Line : 0);
             }

@@ -90,7 +90,7 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
         {
             return Status.TryAgain;
         }
-        SpaceCounters.Add(ref space.Counters.PagesUnmapped, GuestAddress.PageTableEntries);
+        SpaceCounters.Add(ref space.Counters.Mine.PagesUnmapped, GuestAddress.PageTableEntries);
         return Status.Ok;
     }
 
@@ -107,7 +107,7 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
         {
             mapped += ClearPage(table, page, segment);
         }
-        SpaceCounters.Add(ref space.Counters.PagesUnmapped, mapped);
+        SpaceCounters.Add(ref space.Counters.Mine.PagesUnmapped, mapped);
         // The table goes if the range is all of it, or if no slot is left in the segment. No entry of it can be marked any more.
         if (count == GuestAddress.PageTableEntries || !tokens.HasSlot(segment, GuestAddress.SegmentSize))
         {
