@@ -44,7 +44,10 @@ internal sealed class SpaceCounters
     private readonly CounterWords[] _stripes = new CounterWords[1 + Stripes]; // the first keeps others' objects away
 
     /// <summary>The calling thread's words.</summary>
-    public ref CounterWords Mine => ref _stripes[1 + ((uint)View.CurrentThread % Stripes)];
+    public ref CounterWords Mine => ref Of(View.CurrentThread);
+
+    /// <summary>The same for a caller that knows its number already.</summary>
+    public ref CounterWords Of(int thread) => ref _stripes[1 + ((uint)thread % Stripes)];
 
     public static void Add(ref long counter, long amount = 1) => Interlocked.Add(ref counter, amount);
 
