@@ -273,8 +273,8 @@ run_demo() {
 run_perf() {
     mkdir -p "$OUT"
     # shellcheck disable=SC2086 # flags are words
-    $CC ${CFLAGS/-O2/-O3} -D_GNU_SOURCE -march=native "-I$INC" perf/costs/costs.c -o "$OUT/gmap-costs" "-L$LIB" -lgmapnative \
-        "-Wl,-rpath,$LIB"
+    $CC ${CFLAGS/-O2/-O3} -D_GNU_SOURCE -march=native -pthread "-I$INC" perf/costs/*.c -o "$OUT/gmap-costs" "-L$LIB" \
+        -lgmapnative "-Wl,-rpath,$LIB"
     "$OUT/gmap-costs" "$@"
 }
 

@@ -23,8 +23,8 @@ internal static unsafe class Faults
         {
             return Status.Invalid;
         }
-        Enter(vcpu);
-        int status = vcpu.Space.Faults.Resolve(address, (Access)access, out FaultOutcome outcome);
+        int thread = Enter(vcpu);
+        int status = vcpu.Space.Faults.Resolve(address, (Access)access, thread, out FaultOutcome outcome);
         Leave(vcpu);
         if (result is not null)
         {
@@ -45,7 +45,7 @@ internal static unsafe class Faults
         {
             return Status.Invalid;
         }
-        Enter(vcpu);
+        int thread = Enter(vcpu);
         int status = Status.Ok;
         nuint resolved = 0;
         for (; resolved < count; resolved++)
@@ -54,7 +54,7 @@ internal static unsafe class Faults
             var request = (FaultRequest*)((byte*)requests + (resolved * stride));
             FaultOutcome outcome = default;
             status = IsAccess(request->access)
-                ? vcpu.Space.Faults.Resolve(request->guest_addr, (Access)request->access, out outcome)
+                ? vcpu.Space.Faults.Resolve(request->guest_addr, (Access)request->access, thread, out outcome)
                 : Status.Invalid;
             request->status = status;
             request->host_addr = outcome.HostAddress;
@@ -93,11 +93,16 @@ internal static unsafe class Faults
 
     public static bool IsAccess(uint access) => access != 0 && (access & ~AnyAccess) == 0;
 
-    /// <summary>Ends the caller's section and begins the one that the result belongs to (rule 7).</summary>
-    private static void Enter(Vcpu vcpu)
+    /// <summary>Ends the caller's section and begins the one that the result belongs to (rule 7). The thread's number.</summary>
+    private static int Enter(Vcpu vcpu)
     {
-        vcpu.View.Owner = View.CurrentThread;
+        int thread = View.CurrentThread;
+        if (vcpu.View.Owner != thread)
+        {
+            vcpu.View.Owner = thread; // only then: it shares its cache line with objects that other threads read
+        }
         vcpu.View.EnterCall();
+        return thread;
     }
 
     private static void Leave(Vcpu vcpu)

@@ -11,7 +11,7 @@ internal static class SpaceReport
     /// <summary>In a section, so that no table is freed while they are counted: a thread inside its view may ask.</summary>
     public static SpaceStats Of(AddressSpace space)
     {
-        SpaceCounters counters = space.Counters;
+        CounterWords counters = space.Counters.Total();
         TableCount tables = space.Tree.Count();
         return new SpaceStats
         {

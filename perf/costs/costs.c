@@ -1,56 +1,17 @@
 // What the engine's paths cost, beside the plain C that a host would write: medians of interleaved rounds in one process.
 // The guest's memory is never touched (the engine does not either), so a guest of 64 GiB needs only its tables.
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <time.h>
-#include "gmap_inline.h"
+#include "costs.h"
 
-#define ROUNDS 9
-#define CHECK(call)                                                                        \
-  do {                                                                                     \
-    gmap_status status_ = (call);                                                          \
-    if (status_ != 0) {                                                                    \
-      fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #call, gmap_strerror(status_)); \
-      exit(1);                                                                             \
-    }                                                                                      \
-  } while (0)
-
-static const uint64_t MIB = 1 << 20, HOST = 0x600000000000;
 static uint64_t engine, space, vcpu, pages, *harvested, *peer;
 static gmap_view *view;
 static volatile uint64_t sink;
 
-static double now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-static double median(double *values) {
-  qsort(values, ROUNDS, sizeof *values, by_value);
-  return values[ROUNDS / 2];
-}
-
 static void row(const char *what, double *ours, double *others, const char *against, const char *unit) {
-  double a = median(ours), b = others ? median(others) : 0;
+  double a = median(ours, ROUNDS), b = others ? median(others, ROUNDS) : 0;
   if (others)
     printf("%-58s %10.2f %-6s %-34s %10.2f  %6.2f\n", what, a, unit, against, b, a / b);
   else
     printf("%-58s %10.2f %s\n", what, a, unit);
-}
-
-static uint64_t random64(uint64_t *state) {
-  *state ^= *state << 13;
-  *state ^= *state >> 7;
-  return *state ^= *state << 17;
 }
 
 static void open_guest(uint64_t gib) {
@@ -199,5 +160,5 @@ int main(int argc, char **argv) {
   harvest();
   for (uint64_t per_mille = 0; per_mille <= 1000; per_mille = per_mille ? per_mille * 10 : 1) harvest_row(gib, per_mille);
   close_guest();
-  return 0;
+  return scaling();
 }

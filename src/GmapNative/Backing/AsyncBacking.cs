@@ -109,7 +109,7 @@ internal sealed unsafe class AsyncBacking : ISlotBacking
                     found += _fault < 0 ? 0 : Pour(VectorLength, into); // re-protected before the scan failed: seen only here
                     return Status.Fault; // unmapped or unregistered behind our back: what was found before is poured
                 }
-                SpaceCounters.Add(ref _counters.BackingScans);
+                SpaceCounters.Add(ref _counters.Mine.BackingScans);
                 found += Pour(regions, into);
                 scan.Start = scan.WalkEnd;
             }

@@ -117,7 +117,7 @@ internal static unsafe class Harvester
         End end = (flags & HarvestFlags.Or) != 0 ? End.DeliverByOr : End.Deliver;
         status = any && status == Status.Ok ? Finish(ref range, end, bitmap, moves, ref dirty) : status;
         Count(space, begin);
-        SpaceCounters.Add(ref space.Counters.PagesHarvested, (long)dirty);
+        SpaceCounters.Add(ref space.Counters.Mine.PagesHarvested, (long)dirty);
         Tell.HarvestEnd(space.Number, slotId, dirty, begin, status);
         return status;
     }
@@ -198,7 +198,7 @@ internal static unsafe class Harvester
         {
             status = range.Slot.Backing.Collect(range.First, range.Count, rearm, into, out found);
         }
-        SpaceCounters.Add(ref range.Space.Counters.PagesTaken, rearm ? (long)found : 0);
+        SpaceCounters.Add(ref range.Space.Counters.Mine.PagesTaken, rearm ? (long)found : 0);
         return status;
     }
 
@@ -310,7 +310,7 @@ internal static unsafe class Harvester
         {
             taken = (ulong)new SegmentWalk(range.Space, range.Slot).TakeMask(page, bits, tracking.Log);
         }
-        SpaceCounters.Add(ref range.Space.Counters.PagesTaken, (long)taken);
+        SpaceCounters.Add(ref range.Space.Counters.Mine.PagesTaken, (long)taken);
         ulong found = tracking.Log.Peek(page) & bits;
         if (found != 0)
         {
@@ -350,8 +350,8 @@ internal static unsafe class Harvester
 
     private static void Count(AddressSpace space, long begin)
     {
-        SpaceCounters.Add(ref space.Counters.Harvests);
-        SpaceCounters.Add(ref space.Counters.HarvestNanoseconds, Clock.Since(begin));
+        SpaceCounters.Add(ref space.Counters.Mine.Harvests);
+        SpaceCounters.Add(ref space.Counters.Mine.HarvestNanoseconds, Clock.Since(begin));
     }
 }
 

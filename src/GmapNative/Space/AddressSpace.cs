@@ -111,8 +111,8 @@ internal sealed unsafe class AddressSpace : ICounted
     public SplitOutcome Split(SegmentCell cell, ulong address)
     {
         SplitOutcome split = Splitter.Split(cell, Engine.Pool, out bool wasted);
-        SpaceCounters.Add(ref Counters.SplitsLost, wasted ? 1 : 0);
-        SpaceCounters.Add(ref Counters.Splits, split == SplitOutcome.Split ? 1 : 0);
+        SpaceCounters.Add(ref Counters.Mine.SplitsLost, wasted ? 1 : 0);
+        SpaceCounters.Add(ref Counters.Mine.Splits, split == SplitOutcome.Split ? 1 : 0);
         if (wasted || split == SplitOutcome.Split)
         {
             Tell.Split(Number, address, wasted);
@@ -195,10 +195,11 @@ internal sealed unsafe class AddressSpace : ICounted
 
     void ICounted.AddTo(ref Totals totals)
     {
-        totals.Faults += Volatile.Read(ref Counters.ReadFaults) + Volatile.Read(ref Counters.WriteFaults);
-        totals.Splits += Volatile.Read(ref Counters.Splits);
-        totals.Harvests += Volatile.Read(ref Counters.Harvests);
-        totals.PagesHarvested += Volatile.Read(ref Counters.PagesHarvested);
+        CounterWords counted = Counters.Total();
+        totals.Faults += counted.ReadFaults + counted.WriteFaults;
+        totals.Splits += counted.Splits;
+        totals.Harvests += counted.Harvests;
+        totals.PagesHarvested += counted.PagesHarvested;
         totals.GraceNanoseconds += Epochs.GraceNanoseconds;
     }
 }

@@ -53,7 +53,7 @@ internal sealed class FaultResolver(AddressSpace space)
     private readonly SpaceCounters _counters = space.Counters;
 
     /// <summary>One access, with everything that does not change while it is resolved.</summary>
-    private readonly record struct Request(ulong Address, bool IsWrite, Slot Slot, SlotMap Map)
+    private readonly record struct Request(ulong Address, bool IsWrite, int Thread, Slot Slot, SlotMap Map)
     {
         public ulong Segment => GuestAddress.SegmentBase(Address);
 
@@ -69,22 +69,27 @@ internal sealed class FaultResolver(AddressSpace space)
     }
 
     /// <summary>0, a program-interruption code with a reason, or no memory with nothing changed.</summary>
-    public int Resolve(ulong address, Access access, out FaultOutcome outcome)
+    public int Resolve(ulong address, Access access, out FaultOutcome outcome) =>
+        Resolve(address, access, View.CurrentThread, out outcome);
+
+    /// <summary>The same for a caller that knows its thread's number already: looking it up costs as much as a counter.</summary>
+    public int Resolve(ulong address, Access access, int thread, out FaultOutcome outcome)
     {
         long begin = Tell.Time(GmapEvents.Keywords.Faults);
-        return begin == 0 ? ResolveAccess(address, access, out outcome) : ResolveTold(address, access, begin, out outcome);
+        return begin == 0 ? ResolveAccess(address, access, thread, out outcome)
+            : ResolveTold(address, access, thread, begin, out outcome);
     }
 
-    private int ResolveTold(ulong address, Access access, long begin, out FaultOutcome outcome)
+    private int ResolveTold(ulong address, Access access, int thread, long begin, out FaultOutcome outcome)
     {
-        int status = ResolveAccess(address, access, out outcome);
+        int status = ResolveAccess(address, access, thread, out outcome);
         bool changed = (outcome.Done & (FaultDone.Mapped | FaultDone.Split)) != 0;
         Tell.Fault(space.Number, address, (uint)access, (uint)outcome.Done, changed, begin);
         return status;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)] // or a frame more for those whom nobody listens to
-    private int ResolveAccess(ulong address, Access access, out FaultOutcome outcome)
+    private int ResolveAccess(ulong address, Access access, int thread, out FaultOutcome outcome)
     {
         outcome = default;
         SlotMap map = space.Map;
@@ -92,10 +97,10 @@ internal sealed class FaultResolver(AddressSpace space)
         bool write = (access & Access.Write) != 0;
         if (slot is null || (write && slot.IsReadOnly))
         {
-            SpaceCounters.Add(ref _counters.GuestConditions);
+            SpaceCounters.Add(ref _counters.Of(thread).GuestConditions);
             return slot is null ? NoSlot(address, ref outcome) : Refuse(FaultReason.ReadOnlySlot, Status.Protection, ref outcome);
         }
-        var request = new Request(address, write, slot, map);
+        var request = new Request(address, write, thread, slot, map);
         if (!_tree.TryMakeCell(address, map, out SegmentCell cell))
         {
             return Status.NoMemory;
@@ -112,7 +117,8 @@ internal sealed class FaultResolver(AddressSpace space)
         while (status == Status.TryAgain);
         if (status == Status.Ok)
         {
-            SpaceCounters.Add(ref write ? ref _counters.WriteFaults : ref _counters.ReadFaults);
+            ref CounterWords counted = ref _counters.Of(thread);
+            SpaceCounters.Add(ref write ? ref counted.WriteFaults : ref counted.ReadFaults);
         }
         return status;
     }
@@ -144,7 +150,7 @@ internal sealed class FaultResolver(AddressSpace space)
             SegmentEntry leaf = SegmentEntry.Leaf(request.Slot.HostOf(request.Segment), !request.Slot.IsReadOnly, dirty);
             if (cell.TryReplace(seen, leaf))
             {
-                SpaceCounters.Add(ref _counters.SegmentsMapped);
+                SpaceCounters.Add(ref _counters.Of(request.Thread).SegmentsMapped);
                 outcome.Done |= FaultDone.Mapped;
                 Probe.At(Place.EntryGrants);
                 SummarizeDirtyLeaf(cell, dirty);
@@ -189,7 +195,7 @@ internal sealed class FaultResolver(AddressSpace space)
             SegmentEntry next = entry.IsWritable ? entry.WithGrant : entry.WithWritable;
             if (cell.TryReplace(entry, next) && next.IsDirty)
             {
-                SpaceCounters.Add(ref _counters.SegmentsGranted);
+                SpaceCounters.Add(ref _counters.Of(request.Thread).SegmentsGranted);
                 outcome.Done |= FaultDone.Granted;
                 Probe.At(Place.EntryGrants);
                 SummarizeDirtyLeaf(cell, true);
@@ -214,7 +220,7 @@ internal sealed class FaultResolver(AddressSpace space)
         {
             if (table.TryReplace(request.Page, page, page.WithGrant))
             {
-                SpaceCounters.Add(ref _counters.PagesGranted);
+                SpaceCounters.Add(ref _counters.Of(request.Thread).PagesGranted);
                 outcome.Done |= FaultDone.Granted;
                 Probe.At(Place.EntryGrants);
             }
@@ -250,7 +256,7 @@ internal sealed class FaultResolver(AddressSpace space)
             PageEntry page = PageEntry.Leaf(frame, !request.Slot.IsReadOnly, request.InstallsDirty);
             if (table.TryReplace(request.Page, seen, page))
             {
-                SpaceCounters.Add(ref _counters.PagesMapped);
+                SpaceCounters.Add(ref _counters.Of(request.Thread).PagesMapped);
                 outcome.Done |= page.IsDirty ? FaultDone.Mapped | FaultDone.Granted : FaultDone.Mapped;
                 Probe.At(Place.EntryGrants);
                 cell.SetSummary(page.IsDirty ? request.Line : 0);

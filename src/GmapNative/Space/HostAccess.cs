@@ -80,7 +80,7 @@ internal sealed unsafe class HostAccess(AddressSpace space)
             ulong bits = bitmap[done / 64] & (left >= 64 ? ulong.MaxValue : (1UL << (int)left) - 1);
             added += bits == 0 ? 0 : slot.Tracking.Log.Or(first + done, bits);
         }
-        SpaceCounters.Add(ref space.Counters.PagesMarked, added);
+        SpaceCounters.Add(ref space.Counters.Mine.PagesMarked, added);
         return Status.Ok;
     }
 
@@ -114,7 +114,7 @@ internal sealed unsafe class HostAccess(AddressSpace space)
         ulong added = slot.Tracking.Log.OrRange(first, last - first + 1);
         if (added != 0)
         {
-            SpaceCounters.Add(ref space.Counters.PagesMarked, (long)added);
+            SpaceCounters.Add(ref space.Counters.Mine.PagesMarked, (long)added);
         }
     }
 

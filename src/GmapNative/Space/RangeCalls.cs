@@ -93,7 +93,7 @@ internal static class RangeCalls
             if (used != 0)
             {
                 space.Tree.BumpGeneration(); // cached translations would hide the next use (rule 24)
-                SpaceCounters.Add(ref space.Counters.PagesAged, (long)used);
+                SpaceCounters.Add(ref space.Counters.Mine.PagesAged, (long)used);
             }
             LibrarySections.Leave(section);
             young += used;
@@ -193,7 +193,7 @@ internal static class RangeCalls
             if (from < to && slot.TracksEntries)
             {
                 ulong dropped = slot.Tracking!.Drop(slot.PageOf(from), (to - from) >> GuestAddress.PageShift);
-                SpaceCounters.Add(ref space.Counters.PagesDiscarded, (long)dropped);
+                SpaceCounters.Add(ref space.Counters.Mine.PagesDiscarded, (long)dropped);
             }
         }
     }

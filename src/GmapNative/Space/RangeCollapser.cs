@@ -34,7 +34,7 @@ internal sealed class RangeCollapser(AddressSpace space, Slot slot, Lock? harves
             if (slot.FitsLeaf(segment) && CollapseSegment(segment))
             {
                 collapsed++;
-                SpaceCounters.Add(ref space.Counters.Collapses);
+                SpaceCounters.Add(ref space.Counters.Mine.Collapses);
             }
         }
         return Status.Ok;

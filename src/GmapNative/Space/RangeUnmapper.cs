@@ -94,7 +94,7 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
             return Status.TryAgain;
         }
         Probe.At(Place.EntryEmptied);
-        SpaceCounters.Add(ref space.Counters.PagesUnmapped, GuestAddress.PageTableEntries);
+        SpaceCounters.Add(ref space.Counters.Mine.PagesUnmapped, GuestAddress.PageTableEntries);
         return Status.Ok;
     }
 
@@ -117,7 +117,7 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
         {
             mapped += ClearPage(table, page, segment);
         }
-        SpaceCounters.Add(ref space.Counters.PagesUnmapped, mapped);
+        SpaceCounters.Add(ref space.Counters.Mine.PagesUnmapped, mapped);
         if (goes)
         {
             cell.Unlink(SegmentToken(segment));

@@ -273,7 +273,7 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
     {
         if (armed)
         {
-            SpaceCounters.Add(ref space.Counters.Armings);
+            SpaceCounters.Add(ref space.Counters.Mine.Armings);
             Tell.Arm(space.Number, slot.Id, slot.Pages, begin);
         }
     }

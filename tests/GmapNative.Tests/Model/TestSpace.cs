@@ -37,7 +37,7 @@ internal sealed unsafe class TestSpace : IDisposable
     /// <summary>The view of the thread that made this.</summary>
     public View View { get; }
 
-    public SpaceCounters Counters => Space.Counters;
+    public CounterWords Counters => Space.Counters.Total();
 
     /// <summary>A view of the calling thread.</summary>
     public View OpenView()
