@@ -70,6 +70,9 @@ internal enum Place
 
     EntryEmptied,
 
+    /// <summary>An entry of a table that is to collapse is no longer grantable.</summary>
+    EntryHeld,
+
     TableUnlinked,
 
     /// <summary>A table is free, and may be handed out again.</summary>
@@ -149,6 +152,18 @@ internal enum Step
 
     /// <summary>Rule 18: tables are used again before the grace.</summary>
     ReuseBeforeGrace,
+
+    /// <summary>Rule 23: a collapse leaves the entries of a clean table grantable.</summary>
+    NoHoldInCollapse,
+
+    /// <summary>Rule 23: a collapse does not take the slot's harvest lock.</summary>
+    NoHarvestLockInCollapse,
+
+    /// <summary>Rule 23: a table of which some pages are dirty becomes a clean leaf.</summary>
+    MixedCollapse,
+
+    /// <summary>Rule 24: aging leaves cached rights alone.</summary>
+    AgeWithoutBump,
 
     /// <summary>Rule 19: a change of configuration does not wait for the calls in flight.</summary>
     WalkBeforeCallsEnded,

@@ -90,7 +90,7 @@ internal static class RangeCalls
             dead = space.IsDead;
             ulong border = Math.Min(end, NextBorder(at, found));
             ulong used = found && !dead ? Aging.Age(cell, at, border) : 0;
-            if (used != 0)
+            if (used != 0 && !Probe.LeavesOut(Step.AgeWithoutBump))
             {
                 space.Tree.BumpGeneration(); // cached translations would hide the next use (rule 24)
                 SpaceCounters.Add(ref space.Counters.Mine.PagesAged, (long)used);

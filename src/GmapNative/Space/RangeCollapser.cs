@@ -49,9 +49,10 @@ internal sealed class RangeCollapser(AddressSpace space, Slot slot, Lock? harves
         {
             return false; // no section: only holders of the configuration lock free tables
         }
-        harvestLock?.Take();
+        Lock? gate = Probe.LeavesOut(Step.NoHarvestLockInCollapse) ? null : harvestLock;
+        gate?.Take();
         bool done = cell.TryLock(out PageTable table) && (TryLink(cell, table, segment) || Unlock(cell));
-        harvestLock?.Exit();
+        gate?.Exit();
         return done;
     }
 
@@ -74,6 +75,7 @@ internal sealed class RangeCollapser(AddressSpace space, Slot slot, Lock? harves
             cell.SetSummary(SegmentCell.AllLines); // before the leaf lets stores through (rule 2)
         }
         var leaf = SegmentEntry.Leaf(slot.HostOf(segment), !slot.IsReadOnly, dirty);
+        Probe.At(Place.SummarySet);
         cell.Unlink(pages.IsAged ? leaf.WithAge : leaf);
         space.Limbo.Add((nint)table.Origin, TableKind.Page);
         return true;
@@ -90,7 +92,7 @@ internal sealed class RangeCollapser(AddressSpace space, Slot slot, Lock? harves
             ulong frame = slot.HostOf(segment + ((ulong)page << GuestAddress.PageShift));
             bool alike = entry.IsPresent && entry.Frame == frame && entry.IsWritable != slot.IsReadOnly
                 && (entry.Value & PageEntry.Markers) == 0
-                && (!slot.TracksEntries || (entry.IsProtected == first.IsProtected && entry.IsSoftDirty == !entry.IsProtected));
+                && (!slot.TracksEntries || Probe.LeavesOut(Step.MixedCollapse) || (entry.IsProtected == first.IsProtected && entry.IsSoftDirty == !entry.IsProtected));
             if (!alike)
             {
                 pages = default;
@@ -116,7 +118,8 @@ internal sealed class RangeCollapser(AddressSpace space, Slot slot, Lock? harves
             {
                 break; // an inline writer was here
             }
-            held += table.TryReplace(held, entry, entry.WithoutWritable) ? 1 : 0;
+            held += table.TryReplace(held, entry, Probe.LeavesOut(Step.NoHoldInCollapse) ? entry : entry.WithoutWritable) ? 1 : 0;
+            Probe.At(Place.EntryHeld);
         }
         for (int page = 0; page < held && held != GuestAddress.PageTableEntries; page++)
         {

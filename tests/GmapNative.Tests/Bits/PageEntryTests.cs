@@ -56,6 +56,11 @@ internal sealed class PageEntryTests
             Same(entry.WithGrant.Value, (word & ~0x200UL) | 0x0E, word, nameof(entry.WithGrant));
             Same(entry.WithArmed.Value, (word & ~0x0AUL) | 0x200, word, nameof(entry.WithArmed));
             Same(entry.WithWritable.Value, word | 0x20, word, nameof(entry.WithWritable));
+            Same(entry.WithoutWritable.Value, word & ~0x20UL, word, nameof(entry.WithoutWritable));
+            Same(entry.WithAge.Value, (word & ~0x04UL) | 0x400, word, nameof(entry.WithAge));
+            Same(entry.WithUse.Value, (word & ~0x400UL) | 0x04, word, nameof(entry.WithUse));
+            Same(entry.IsAged, (word & 0x401) == 0x401, word, nameof(entry.IsAged));
+            Same(entry.WithoutWritable.IsGrantable || entry.WithAge.IsGrantable, false, word, "held or aged, and grantable");
             if (entry.IsGrantable)
             {
                 Same(entry.WithGrant.IsGrantable, false, word, "granted and grantable");
@@ -94,14 +99,14 @@ internal sealed class PageEntryTests
     /// </summary>
     private static readonly (ulong Segment, ulong Page)[] Inherited =
     [
-        (0x200, 0x200), (0x100, 0x100), (0x4000, 0x20), (0x2000, 0x10), (0x1000, 0x08), (0x0800, 0x04), (0x80, 0x40),
+        (0x20, 0x400), (0x200, 0x200), (0x100, 0x100), (0x4000, 0x20), (0x2000, 0x10), (0x1000, 0x08), (0x0800, 0x04), (0x80, 0x40),
         (0x40, 0x80), (0x02, 0x02), (0x01, 0x01),
     ];
 
     [Test]
     public void ASplitPageInheritsEachBitOfItsLeaf()
     {
-        foreach (ulong word in Cross(0xFFFFFFFFFFF00000, 0xFBDF)) // every bit below 0x10000 but FC and I
+        foreach (ulong word in Cross(0xFFFFFFFFFFF00000, 0xFBFF)) // every bit below 0x10000 but FC
         {
             ulong leaf = word | 0x400;
             ulong expected = leaf & 0xFFFFFFFFFFF00000;

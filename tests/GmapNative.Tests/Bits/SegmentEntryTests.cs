@@ -21,11 +21,12 @@ internal sealed class SegmentEntryTests
             {
                 ulong word = frame | low;
                 var entry = new SegmentEntry(word);
-                bool leaf = (word & 0x420) == 0x400;
+                bool leaf = (word & 0x420) == 0x400 || (word & 0x421) == 0x421;
                 bool table = (word & 0x420) == 0;
                 Same(entry.IsInvalid, Has(word, 0x20), word, nameof(entry.IsInvalid));
                 Same(entry.IsProtected, Has(word, 0x200), word, nameof(entry.IsProtected));
                 Same(entry.IsLeaf, leaf, word, nameof(entry.IsLeaf));
+                Same(entry.IsAged, (word & 0x421) == 0x421, word, nameof(entry.IsAged));
                 Same(entry.IsTable, table, word, nameof(entry.IsTable));
                 Same(entry.IsLocked, table && Has(word, 0x40), word, nameof(entry.IsLocked));
                 Same(entry.IsFrozen, table && Has(word, 0x80), word, nameof(entry.IsFrozen));
@@ -56,10 +57,11 @@ internal sealed class SegmentEntryTests
             {
                 ulong word = (kind << 48) | low;
                 var entry = new SegmentEntry(word);
-                Same(entry.IsEmpty, Has(word, 0x20) && kind == 0, word, nameof(entry.IsEmpty));
-                Same(entry.IsHole, Has(word, 0x20) && kind == 1, word, nameof(entry.IsHole));
+                bool nothing = Has(word, 0x20) && (word & 0x401) != 0x401;
+                Same(entry.IsEmpty, nothing && kind == 0, word, nameof(entry.IsEmpty));
+                Same(entry.IsHole, nothing && kind == 1, word, nameof(entry.IsHole));
                 int states = (entry.IsLeaf ? 1 : 0) + (entry.IsTable ? 1 : 0) + (entry.IsEmpty ? 1 : 0) + (entry.IsHole ? 1 : 0);
-                Same(states, Has(word, 0x20) && kind > 1 ? 0 : 1, word, "states");
+                Same(states, nothing && kind > 1 ? 0 : 1, word, "states");
             }
         }
     }
@@ -73,6 +75,8 @@ internal sealed class SegmentEntryTests
             Same(entry.WithLock.Value, word | 0x40, word, nameof(entry.WithLock));
             Same(entry.WithoutLock.Value, word & ~0x40UL, word, nameof(entry.WithoutLock));
             Same(entry.WithArmed.Value, (word & ~0x1002UL) | 0x200, word, nameof(entry.WithArmed));
+            Same(entry.WithAge.Value, (word & ~0x800UL) | 0x20, word, nameof(entry.WithAge));
+            Same(entry.WithUse.Value, (word & ~0x20UL) | 0x800, word, nameof(entry.WithUse));
             Same(entry.WithWritable.Value, word | 0x4000, word, nameof(entry.WithWritable));
             Same(entry.WithGrant.Value, (word & ~0x200UL) | 0x5802, word, nameof(entry.WithGrant));
         }

@@ -16,6 +16,10 @@ internal enum Kind
     InlineSpan,
     Populate,
     Unmap,
+    Split,
+    Collapse,
+    Discard,
+    Age,
     Translate,
     HostRead,
     HostWrite,
@@ -35,7 +39,8 @@ internal readonly record struct Operation(Kind Kind, uint A, uint B, uint C, uin
     private static readonly (int, Kind)[] s_weights =
     [
         (6, Kind.Slot), (1, Kind.DeleteSlot), (8, Kind.ReadFault), (8, Kind.WriteFault), (3, Kind.InlineRead), (14, Kind.InlineWrite),
-        (4, Kind.InlineSpan), (2, Kind.Populate), (4, Kind.Unmap), (2, Kind.Translate), (1, Kind.HostRead), (2, Kind.HostWrite),
+        (4, Kind.InlineSpan), (2, Kind.Populate), (4, Kind.Unmap), (2, Kind.Split), (4, Kind.Collapse), (1, Kind.Discard),
+        (3, Kind.Age), (2, Kind.Translate), (1, Kind.HostRead), (2, Kind.HostWrite),
         (2, Kind.Mark), (1, Kind.MarkBitmap), (1, Kind.MarkBatch), (3, Kind.Get), (12, Kind.Harvest), (4, Kind.Clear), (1, Kind.Limit),
     ];
 

@@ -32,7 +32,7 @@ internal sealed record ReferenceSlot(uint Id, ulong Start, ulong Size, ulong Hos
 /// A space as it is documented, slow and without tables: a dictionary of mapped 4 KB pages (true: written since it was last made
 /// clean), the segments that are leaves or have page tables, and the slots.
 /// </summary>
-internal sealed class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
+internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
 {
     private readonly Dictionary<ulong, bool> _pages = [];
     private readonly HashSet<ulong> _leaves = [];
@@ -79,6 +79,7 @@ internal sealed class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
             return new(Status.Protection, FaultReason.ReadOnlySlot);
         }
         _regions.Add(address >> 31);
+        Use(address);
         ulong segment = address >> 20, page = address >> 12;
         bool tracked = slot.Log is not null;
         bool splits = tracked && policy != SplitPolicy.Never;
@@ -126,6 +127,10 @@ internal sealed class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
         {
             return Missing(slot, Status.PageTranslation);
         }
+        if (_aged.Contains(address >> 12))
+        {
+            return new(_leaves.Contains(segment) ? Status.SegmentTranslation : Status.PageTranslation, FaultReason.NeedsFault);
+        }
         return !write || dirty ? Mapping(slot!, address)
             : new(Status.Protection, slot!.ReadOnly ? FaultReason.ReadOnlySlot : FaultReason.NeedsFault);
     }
@@ -172,6 +177,10 @@ internal sealed class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
         bool arms = old.Log is null && log;
         ReferenceSlot slot = old with { ReadOnly = readOnly, Log = !log ? null : old.Log ?? [] };
         Slots[old.Id] = slot;
+        if (old.Log is not null && !log)
+        {
+            Collapse(slot.Start, slot.End);
+        }
         if (arms)
         {
             Armings++;
@@ -257,8 +266,7 @@ internal sealed class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
 
     private FaultDone MapSegment(ReferenceSlot slot, ulong segment, bool dirty)
     {
-        bool fits = slot.Covers(segment << 20, TestSpace.Segment) && (slot.Start - slot.Host) % TestSpace.Segment == 0;
-        if (!huge || !fits)
+        if (!FitsLeaf(slot, segment))
         {
             _tables.Add(segment);
             return FaultDone.None;
@@ -322,6 +330,7 @@ internal sealed class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
             foreach (ulong page in whole ? Pages(segment << 8, 256) : Pages(at >> 12, (stop - at) >> 12))
             {
                 bool mapped = _pages.Remove(page, out bool dirty);
+                _aged.Remove(page);
                 PagesUnmapped += mapped ? 1 : 0;
                 if (mapped && dirty)
                 {

@@ -51,7 +51,7 @@ internal sealed unsafe partial class SpaceDriver
         Same(status, model.Status, $"inline store at {address:x}");
         // A clean page is granted without a call; a leaf that is not dirty takes one.
         bool inTable = _model.Translate(address, write: true).LeafSize == TestSpace.Page && (model.Done & ~FaultDone.Granted) == 0;
-        bool mustAsk = before.Status != Status.Ok && !(before.Reason == FaultReason.NeedsFault && inTable);
+        bool mustAsk = before.Status != Status.Ok && !(before is { Status: Status.Protection, Reason: FaultReason.NeedsFault } && inTable);
         Same(asked, mustAsk, $"inline store at {address:x} asks");
         _grantedInline += asked ? 0 : _model.PagesGranted - granted;
         if (status == Status.Ok)

@@ -41,6 +41,9 @@ internal sealed unsafe partial class SpaceDriver
         Same((long)stats.harvests, _harvests, "harvests");
         Same((long)stats.pages_harvested, _harvested, "pages_harvested");
         Same((long)stats.pages_taken, _model.PagesTaken, "pages_taken");
+        Same((long)stats.collapses, _model.Collapses, "collapses");
+        Same((long)stats.pages_discarded, _model.PagesDiscarded, "pages_discarded");
+        Same((long)stats.pages_aged, _model.PagesAged, "pages_aged");
         Same((long)stats.page_tables, _model.PageTables, "page_tables");
         ulong bytes = (stats.region_tables * (16 << 10)) + (stats.segment_tables * (32 << 10)) + (stats.page_tables * (2 << 10));
         Same(stats.table_bytes, bytes, "table_bytes");

@@ -71,9 +71,22 @@ public sealed unsafe class SpaceStatisticsTests
         new("harvest of marks takes no entries", test => test.Harvest(1), (nameof(S.harvests), 1), (nameof(S.pages_harvested), 8),
             (nameof(S.grace_periods), 1)) { Before = Marks },
         new("logging off hands out the last bits", test => test.SetWithFinal(s_slot with { LogDirty = false }),
-            (nameof(S.grace_periods), 1)) { Before = test => Writes(test, 1, 2) },
-        new("logging off drops the last bits", test => test.Set(s_slot with { LogDirty = false }), (nameof(S.grace_periods), 1))
+            (nameof(S.grace_periods), 1), (nameof(S.collapses), 1), (nameof(S.page_tables), -1), (nameof(S.table_bytes), -(2 << 10)))
             { Before = test => Writes(test, 1, 2) },
+        new("logging off drops the last bits", test => test.Set(s_slot with { LogDirty = false }), (nameof(S.grace_periods), 1),
+            (nameof(S.collapses), 1), (nameof(S.page_tables), -1), (nameof(S.table_bytes), -(2 << 10)))
+            { Before = test => Writes(test, 1, 2) },
+        new("logging off without leaves collapses nothing", test => test.Set(s_slot with { LogDirty = false }),
+            (nameof(S.grace_periods), 1)) { Huge = false, Before = test => Writes(test, 1, 2) },
+        new("split", test => Assert.That(RangeCalls.Split(test.Space, Start, 4 * Segment, out _), Is.Zero), (nameof(S.splits), 2),
+            (nameof(S.page_tables), 2), (nameof(S.table_bytes), 2 * (2 << 10))) { Before = test => Reads(test, 0, 256) },
+        new("collapse of a clean table", Collapse, (nameof(S.collapses), 1), (nameof(S.page_tables), -1),
+            (nameof(S.table_bytes), -(2 << 10)), (nameof(S.grace_periods), 1)) { Before = SplitOne },
+        new("a table that is partly dirty stays", Collapse) { Before = test => Writes(test, 7) },
+        new("discard of what is dirty", test => Assert.That(RangeCalls.Discard(test.Space, Start, Segment, out _), Is.Zero),
+            (nameof(S.pages_discarded), 2), (nameof(S.pages_unmapped), 256), (nameof(S.page_tables), -1),
+            (nameof(S.table_bytes), -(2 << 10)), (nameof(S.grace_periods), 1)) { Before = test => Writes(test, 3, 4) },
+        new("age counts what is young, once", Age, (nameof(S.pages_aged), 257)) { Before = test => Writes(test, 3, 256) },
         new("logging on arms, and history is not taken", test => test.Set(s_slot), (nameof(S.armings), 1), (nameof(S.grace_periods), 1))
             { Before = WriteUntracked },
         new("same slot again changes nothing", test => test.Set(s_slot)),
@@ -117,6 +130,24 @@ public sealed unsafe class SpaceStatisticsTests
         {
             test.Write(Start + (page * Page));
         }
+    }
+
+    private static void SplitOne(TestSpace test)
+    {
+        Reads(test, 0);
+        Assert.That(RangeCalls.Split(test.Space, Start, Page, out _), Is.Zero);
+    }
+
+    private static void Collapse(TestSpace test) =>
+        Assert.That(RangeCalls.Collapse(test.Space, Start, 2 * Segment, out _), Is.Zero);
+
+    /// <summary>A page of one segment, then all of both, in which that page is aged already.</summary>
+    private static void Age(TestSpace test)
+    {
+        Assert.That(RangeCalls.Age(test.Space, Start + (3 * Page), Page, out ulong young), Is.Zero);
+        Assert.That(young, Is.EqualTo(1));
+        Assert.That(RangeCalls.Age(test.Space, Start, Segment + Page, out young), Is.Zero);
+        Assert.That(young, Is.EqualTo(256));
     }
 
     private static void Unmap(TestSpace test, ulong page, ulong count) =>

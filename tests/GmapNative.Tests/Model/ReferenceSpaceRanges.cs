@@ -1,0 +1,84 @@
+using System.Collections.Generic;
+using System.Linq;
+
+namespace GmapNative.Tests.Model;
+
+/// <summary>What is done to ranges: split, collapse, discard, age.</summary>
+internal sealed partial class ReferenceSpace
+{
+    private readonly HashSet<ulong> _aged = []; // mapped pages that were not used since they were aged; all of a leaf or none
+
+    public long Collapses { get; private set; }
+
+    public long PagesDiscarded { get; private set; }
+
+    public long PagesAged { get; private set; }
+
+    /// <summary>Splits the leaves that a range touches; how many.</summary>
+    public int SplitRange(ulong start, ulong end)
+    {
+        ulong[] leaves = [.. _leaves.Where(segment => segment << 20 < end && (segment + 1) << 20 > start)];
+        foreach (ulong segment in leaves)
+        {
+            Split(segment);
+        }
+        return leaves.Length;
+    }
+
+    /// <summary>Makes leaves of the uniform tables wholly in a range; how many.</summary>
+    public int Collapse(ulong start, ulong end)
+    {
+        int collapsed = 0;
+        foreach (ulong segment in _tables.Where(table => table << 20 >= start && (table + 1) << 20 <= end).ToArray())
+        {
+            ReferenceSlot? slot = Find(segment << 20);
+            ulong[] pages = [.. Pages(segment << 8, 256)];
+            if (slot is null || !FitsLeaf(slot, segment) || !pages.All(_pages.ContainsKey)
+                || (slot.Log is not null && pages.Any(page => _pages[page] != _pages[pages[0]])))
+            {
+                continue;
+            }
+            bool dirty = slot.Log is null ? !slot.ReadOnly : _pages[pages[0]];
+            bool aged = pages.All(_aged.Contains);
+            foreach (ulong page in pages)
+            {
+                _pages[page] = dirty;
+                _ = !aged && _aged.Remove(page);
+            }
+            _tables.Remove(segment);
+            _leaves.Add(segment);
+            collapsed++;
+        }
+        Collapses += collapsed;
+        return collapsed;
+    }
+
+    public void Discard(ulong start, ulong end)
+    {
+        Unmap(start, end);
+        foreach (ReferenceSlot slot in Slots.Values.Where(slot => slot.Log is not null))
+        {
+            PagesDiscarded += slot.Log!.RemoveWhere(page => page << 12 >= start && page << 12 < end);
+        }
+    }
+
+    /// <summary>How many pages of a range were young. A leaf that it touches is aged as a whole.</summary>
+    public int Age(ulong start, ulong end)
+    {
+        ulong[] young = [.. Pages(start >> 12, (end - start) >> 12).Where(page => _pages.ContainsKey(page) && !_aged.Contains(page))];
+        foreach (ulong page in young)
+        {
+            _aged.UnionWith(MappedWith(page));
+        }
+        PagesAged += young.Length;
+        return young.Length;
+    }
+
+    private void Use(ulong address) => _aged.ExceptWith(MappedWith(address >> 12));
+
+    /// <summary>The pages that one entry maps.</summary>
+    private IEnumerable<ulong> MappedWith(ulong page) => _leaves.Contains(page >> 8) ? Pages(page & ~255UL, 256) : [page];
+
+    private bool FitsLeaf(ReferenceSlot slot, ulong segment) =>
+        huge && slot.Covers(segment << 20, TestSpace.Segment) && (slot.Start - slot.Host) % TestSpace.Segment == 0;
+}

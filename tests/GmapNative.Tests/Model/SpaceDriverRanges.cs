@@ -1,0 +1,62 @@
+using GmapNative.Space;
+
+namespace GmapNative.Tests.Model;
+
+/// <summary>Split, collapse, discard, age of a sequence.</summary>
+internal sealed unsafe partial class SpaceDriver
+{
+    private (ulong Start, ulong Size, bool Valid) RangeOf(Operation operation)
+    {
+        ulong start = Address(operation) & ~0xFFFUL;
+        ulong size = s_sizes[operation.D % (uint)s_sizes.Length] << 12;
+        if (operation.D >= 64)
+        {
+            start &= ~(TestSpace.Segment - 1);
+        }
+        return (start, size, start + size > start && start + size - 1 <= _model.Limit);
+    }
+
+    private string SplitRange(Operation operation)
+    {
+        (ulong start, ulong size, bool valid) = RangeOf(operation);
+        bool supported = _test.Space.Options.Policy != SplitPolicy.Never;
+        int split = valid && supported ? _model.SplitRange(start, start + size) : 0;
+        int status = RangeCalls.Split(_test.Space, start, size, out ulong next);
+        int expected = !valid ? Status.Invalid : supported ? Status.Ok : Status.NotSupported;
+        Same((status, next), (expected, expected == Status.Ok ? start + size : start), $"split at {start:x}");
+        return expected != Status.Ok ? $"{status}" : split == 0 ? "nothing" : "leaves";
+    }
+
+    private string Collapse(Operation operation)
+    {
+        (ulong start, ulong size, bool valid) = RangeOf(operation);
+        bool supported = _test.Space.Options.Huge;
+        int expected = !valid ? Status.Invalid : supported ? Status.Ok : Status.NotSupported;
+        int model = expected == Status.Ok ? _model.Collapse(start, start + size) : 0;
+        int status = RangeCalls.Collapse(_test.Space, start, size, out ulong collapsed);
+        Same((status, collapsed), (expected, (ulong)model), $"collapse at {start:x}");
+        return expected != Status.Ok ? $"{status}" : model == 0 ? "nothing" : "tables";
+    }
+
+    private string Discard(Operation operation)
+    {
+        (ulong start, ulong size, bool valid) = RangeOf(operation);
+        long before = _model.PagesDiscarded;
+        int status = RangeCalls.Discard(_test.Space, start, size, out ulong next);
+        Same((status, next), valid ? (Status.Ok, start + size) : (Status.Invalid, start), $"discard at {start:x}");
+        if (valid)
+        {
+            _model.Discard(start, start + size);
+        }
+        return !valid ? $"{status}" : before == _model.PagesDiscarded ? "nothing dirty" : "dirt";
+    }
+
+    private string Age(Operation operation)
+    {
+        (ulong start, ulong size, bool valid) = RangeOf(operation);
+        int model = valid ? _model.Age(start, start + size) : 0;
+        int status = RangeCalls.Age(_test.Space, start, size, out ulong young);
+        Same((status, young), (valid ? Status.Ok : Status.Invalid, (ulong)model), $"age at {start:x}");
+        return !valid ? $"{status}" : model == 0 ? "nothing young" : "young";
+    }
+}
