@@ -7,6 +7,11 @@ internal sealed unsafe partial class SpaceDriver
 {
     private (ulong Start, ulong Size, bool Valid) RangeOf(Operation operation)
     {
+        if (operation.C % 2 == 0 && _model.Slots.Count != 0) // a whole slot, which has segments to collapse
+        {
+            ReferenceSlot slot = _model.Slots.Values[(int)(operation.A % (uint)_model.Slots.Count)];
+            return (slot.Start, slot.Size, true);
+        }
         ulong start = Address(operation) & ~0xFFFUL;
         ulong size = s_sizes[operation.D % (uint)s_sizes.Length] << 12;
         if (operation.D >= 64)
