@@ -114,7 +114,7 @@ internal sealed class RangeCollapser(AddressSpace space, Slot slot, Lock? harves
         while (held < GuestAddress.PageTableEntries)
         {
             PageEntry entry = table.Load(held);
-            if (!entry.IsProtected)
+            if (!entry.IsProtected && !Probe.LeavesOut(Step.MixedCollapse))
             {
                 break; // an inline writer was here
             }
