@@ -118,6 +118,14 @@ internal sealed unsafe class GmapEvents : EventSource
     [Event(12, Level = EventLevel.Warning, Keywords = Keywords.Arena)]
     public void MemoryRefused(string what) => WriteEvent(12, what);
 
+    /// <summary>A page table became a 1 MB leaf again.</summary>
+    [Event(13, Level = EventLevel.Informational, Keywords = Keywords.Splits)]
+    public void Collapse(ulong space, ulong address)
+    {
+        EventData* data = stackalloc EventData[] { Of(&space), Of(&address) };
+        Write(13, 2, data);
+    }
+
     /// <summary>The counters begin when somebody first listens.</summary>
     protected override void OnEventCommand(EventCommandEventArgs command)
     {

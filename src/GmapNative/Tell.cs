@@ -53,6 +53,15 @@ internal static class Tell
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Collapse(ulong space, ulong address)
+    {
+        if (IsOn(EventLevel.Informational, GmapEvents.Keywords.Splits))
+        {
+            GmapEvents.Log.Collapse(space, address);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Split(ulong space, ulong address, bool lost)
     {
         if (IsOn(EventLevel.Informational, GmapEvents.Keywords.Splits))

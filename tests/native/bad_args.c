@@ -241,6 +241,22 @@ static void unmap_and_populate(void) {
   CHECK_EQUAL(number, GUEST - MIB);
 }
 
+static void ranges(void) {
+  typedef gmap_status (*range_call)(uint64_t, uint64_t, uint64_t, uint32_t, uint64_t *);
+  static const range_call calls[] = {gmap_unmap, gmap_discard, gmap_split, gmap_collapse, gmap_age};
+  size_t i;
+  for (i = 0; i < sizeof calls / sizeof *calls; i++) {
+    REFUSES(calls[i](f.space, GUEST + 1, MIB, 0, &number), GMAP_EINVAL);
+    REFUSES(calls[i](f.space, GUEST, MIB + 1, 0, &number), GMAP_EINVAL);
+    REFUSES(calls[i](f.space, ~(PAGE - 1), 2 * PAGE, 0, &number), GMAP_EINVAL);
+    REFUSES(calls[i](f.space, GUEST, ~(PAGE - 1), 0, &number), GMAP_EINVAL);
+    REFUSES(calls[i](f.space, TOP - PAGE, 2 * PAGE, 0, &number), GMAP_EINVAL);
+    REFUSES(calls[i](f.space, GUEST, MIB, 1, &number), GMAP_EINVAL);
+    REFUSES(calls[i](f.space, GUEST, MIB, 0x80000000u, NULL), GMAP_EINVAL);
+    REFUSES(calls[i](f.space, GUEST, 0, 0, NULL), 0);
+  }
+}
+
 static void dirty(void) {
   REFUSES(gmap_dirty_get(f.space, SLOT + 1, 0, 64, 0, bits, &number), GMAP_ENOENT);
   REFUSES(gmap_dirty_get(f.space, SLOT, PAGES, 1, 0, bits, &number), GMAP_EINVAL);
@@ -329,6 +345,7 @@ int main(void) {
   host_access();
   marks();
   unmap_and_populate();
+  ranges();
   dirty();
   images();
   backings();

@@ -82,6 +82,11 @@ static gmap_status unmap(uint64_t h) {
   return gmap_unmap(h, GUEST, MIB, 0, &next);
 }
 
+static gmap_status discard(uint64_t h) { return gmap_discard(h, GUEST + 9 * MIB, MIB, 0, NULL); }
+static gmap_status split(uint64_t h) { return gmap_split(h, GUEST + 9 * MIB, MIB, 0, NULL); }
+static gmap_status collapse(uint64_t h) { return gmap_collapse(h, GUEST + 9 * MIB, MIB, 0, NULL); }
+static gmap_status age(uint64_t h) { return gmap_age(h, GUEST + 9 * MIB, MIB, 0, NULL); }
+
 static gmap_status populate(uint64_t h) {
   uint64_t next;
   return gmap_populate(h, GUEST + 14 * MIB, MIB, GMAP_ACCESS_READ, 0, &next);
@@ -137,6 +142,10 @@ static const struct {
     {"gmap_mark_dirty_bitmap", SPACE, mark_dirty_bitmap},
     {"gmap_mark_dirty_batch", SPACE, mark_dirty_batch},
     {"gmap_unmap", SPACE, unmap},
+    {"gmap_discard", SPACE, discard},
+    {"gmap_split", SPACE, split},
+    {"gmap_collapse", SPACE, collapse},
+    {"gmap_age", SPACE, age},
     {"gmap_populate", SPACE, populate},
     {"gmap_dirty_get", SPACE, dirty_get},
     {"gmap_dirty_clear", SPACE, dirty_clear},

@@ -178,6 +178,39 @@ static void other_writers(fixture *f) {
   CHECK_PAGES(bitmap, PAGES, 3, 10, 11, 29, 30, 100, 102, 164, 5 * 256 + 9, PAGES - 1);
 }
 
+/* Ranges under explicit control: split, age, collapse, discard. */
+static void ranges(fixture *f) {
+  uint64_t at = GUEST + 6 * MIB, number = 0, tables = space_stats(f->space).page_tables;
+  gmap_fault_result result = fault_result();
+  CHECK_OK(gmap_populate(f->space, at, MIB, GMAP_ACCESS_READ, 0, NULL));
+  CHECK_OK(gmap_split(f->space, at, PAGE, 0, &number));
+  CHECK_EQUAL(number, at + PAGE);
+  CHECK_EQUAL(space_stats(f->space).page_tables, tables + 1);
+  CHECK_OK(store8(f->view, at + 3 * PAGE, 1, NULL));
+  gmap_leave(f->view);
+  CHECK_OK(gmap_age(f->space, at, MIB, 0, &number));
+  CHECK_EQUAL(number, 256);
+  CHECK_OK(store8(f->view, at + 3 * PAGE, 2, NULL)); /* dirty still, used again */
+  gmap_leave(f->view);
+  CHECK_OK(gmap_age(f->space, at, MIB, 0, &number));
+  CHECK_EQUAL(number, 1);
+  CHECK_OK(gmap_collapse(f->space, at, MIB, 0, &number));
+  CHECK_EQUAL(number, 0); /* one page of it is dirty */
+  CHECK_EQUAL(harvest(f, bitmap), 1);
+  CHECK_PAGES(bitmap, PAGES, 6 * 256 + 3);
+  CHECK_OK(gmap_collapse(f->space, at, MIB, 0, &number));
+  CHECK_EQUAL(number, 1);
+  CHECK_EQUAL(space_stats(f->space).page_tables, tables);
+  CHECK_OK(gmap_fault(f->vcpu, at, GMAP_ACCESS_READ, &result));
+  gmap_leave(f->view);
+  CHECK_EQUAL(result.leaf_size, MIB);
+  CHECK_OK(store8(f->view, at + 4 * PAGE, 3, NULL));
+  gmap_leave(f->view);
+  CHECK_OK(gmap_discard(f->space, at, MIB, 0, &number));
+  CHECK_EQUAL(number, at + MIB);
+  CHECK_EQUAL(harvest(f, bitmap), 0);
+}
+
 /* A slot goes: its last dirty bits come with it. */
 static void the_last_bits(fixture *f) {
   gmap_slot gone = slot_of(SLOT, 0, 0, 0, NULL);
@@ -223,6 +256,7 @@ int main(void) {
   rounds_go_on(&f);
   last_round_and_clear(&f);
   other_writers(&f);
+  ranges(&f);
   the_last_bits(&f);
   fixture_close(&f);
   never_reports_the_megabyte();

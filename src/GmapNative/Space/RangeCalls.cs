@@ -129,7 +129,7 @@ internal static class RangeCalls
     {
         next = address;
         int status = CheckWaiting(space, address, size);
-        if (status != Status.Ok)
+        if (status != Status.Ok || size == 0)
         {
             return status;
         }

@@ -34,6 +34,7 @@ internal sealed class RangeCollapser(AddressSpace space, Slot slot, Lock? harves
             if (slot.FitsLeaf(segment) && CollapseSegment(segment))
             {
                 collapsed++;
+                Tell.Collapse(space.Number, segment);
                 SpaceCounters.Add(ref space.Counters.Mine.Collapses);
             }
         }
@@ -92,8 +93,8 @@ internal sealed class RangeCollapser(AddressSpace space, Slot slot, Lock? harves
             ulong frame = slot.HostOf(segment + ((ulong)page << GuestAddress.PageShift));
             bool alike = entry.IsPresent && entry.Frame == frame && entry.IsWritable != slot.IsReadOnly
                 && (entry.Value & PageEntry.Markers) == 0
-                && (!slot.TracksEntries || Probe.LeavesOut(Step.MixedCollapse) || (entry.IsProtected == first.IsProtected && entry.IsSoftDirty == !entry.IsProtected));
-            if (!alike)
+                && (!slot.TracksEntries || (entry.IsProtected == first.IsProtected && entry.IsSoftDirty == !entry.IsProtected));
+            if (!alike && !Probe.LeavesOut(Step.MixedCollapse))
             {
                 pages = default;
                 return false;

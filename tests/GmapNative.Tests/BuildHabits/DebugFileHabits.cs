@@ -45,7 +45,7 @@ public sealed class DebugFileHabits
     [TestCase("gmap_dirty_harvest")]
     [TestCase("gmap_fault")]
     [TestCase("GmapNative_GmapNative_Dirty_Harvester__Harvest")]
-    [TestCase("GmapNative_GmapNative_Space_FaultResolver__Resolve")]
+    [TestCase("GmapNative_GmapNative_Space_FaultResolver__ResolvePage")]
     [TestCase("GmapNative_GmapNative_Tables_Splitter__Split")]
     public void Debug_file_names_our_functions(string name) =>
         Assert.That(new ElfFile(Repository.DebugFile).Functions.GetValueOrDefault(name), Is.Positive);

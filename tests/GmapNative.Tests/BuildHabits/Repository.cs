@@ -55,10 +55,10 @@ internal static class Repository
         process.Start();
         process.BeginOutputReadLine();
         process.BeginErrorReadLine();
-        if (!process.WaitForExit(TimeSpan.FromMinutes(3)))
+        if (!process.WaitForExit(TimeSpan.FromMinutes(10)))
         {
             process.Kill(entireProcessTree: true);
-            Assert.Fail($"{program} did not end within 3 minutes");
+            Assert.Fail($"{program} did not end within 10 minutes");
         }
 
         process.WaitForExit(); // until the last line was read

@@ -164,6 +164,17 @@ public sealed class EventTests
         });
     }
 
+    [Test]
+    public void Collapses_are_told_by_segment()
+    {
+        using Listener listener = new Listener(EventLevel.Informational, GmapEvents.Keywords.Splits).Start();
+        using var test = new TestSpace(new SpaceOptions { Limit = TwoGigabytes - 1 });
+        test.Set(Slot(1, 0, 512, log: true));
+        test.Write(Segment);
+        test.Set(Slot(1, 0, 512, log: false));
+        Assert.That(listener.Of("Collapse").Single().Get<ulong>("address"), Is.EqualTo(Segment));
+    }
+
     /// <summary>The schema of traces on disk: numbers, names and payloads.</summary>
     [Test]
     public void Schema_is_what_it_was()
@@ -191,6 +202,7 @@ public sealed class EventTests
             "10 ArenaGrowth Informational 20 UInt64:bytes UInt64:committed UInt64:locked",
             "11 BackingTrouble Warning 40 String:message",
             "12 MemoryRefused Warning 20 String:what",
+            "13 Collapse Informational 2 UInt64:space UInt64:address",
         }));
         Assert.That(GmapEvents.Log.ConstructionException, Is.Null);
         Assert.That(GmapEvents.Log.Name, Is.EqualTo("GmapNative"));
