@@ -4,16 +4,11 @@
  * write-protect, no PAGEMAP_SCAN, no membarrier. The documented answer comes, the log callback names the way out, and
  * the engine works without. usage: denied WHAT */
 #include "fixture.h"
+#include "sandbox.h"
 
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
-#include <stddef.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define PAGEMAP_SCAN_REQUEST 0xC0606610u
 
@@ -25,21 +20,6 @@ static void on_log(void *user, int32_t level, const char *message) {
   CHECK_EQUAL(level, GMAP_LOG_ERROR);
   snprintf(told, sizeof told, "%s", message);
   times_told++;
-}
-
-/* From here on the system call fails with `error`; where request is not 0, only with it as second argument. */
-static void deny(uint32_t number, uint32_t request, uint32_t error) {
-  struct sock_filter filter[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 3),
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, request, 0, request ? 1 : 0),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  struct sock_fprog program = {.len = sizeof filter / sizeof *filter, .filter = filter};
-  REQUIRE(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0) skip("seccomp filters");
 }
 
 /* What is dirty is found without the facility all the same. */
@@ -77,15 +57,15 @@ int main(int argc, char **argv) {
   gmap_space_config space_is = space_config(GUEST + 16 * MIB - 1);
   uint64_t engine, space;
   if (strcmp(what, "userfaultfd") == 0)
-    deny(SYS_userfaultfd, 0, ENOSYS);
+    sandbox_deny(SYS_userfaultfd, ENOSYS);
   else if (strcmp(what, "refused") == 0)
-    deny(SYS_userfaultfd, 0, EPERM);
+    sandbox_deny(SYS_userfaultfd, EPERM);
   else if (strcmp(what, "async") == 0)
-    deny(SYS_ioctl, (uint32_t)UFFDIO_API, EINVAL);
+    sandbox_deny_where(SYS_ioctl, 1, (uint32_t)UFFDIO_API, EINVAL);
   else if (strcmp(what, "scan") == 0)
-    deny(SYS_ioctl, PAGEMAP_SCAN_REQUEST, ENOTTY);
+    sandbox_deny_where(SYS_ioctl, 1, PAGEMAP_SCAN_REQUEST, ENOTTY);
   else if (strcmp(what, "membarrier") == 0)
-    deny(SYS_membarrier, 0, ENOSYS);
+    sandbox_deny(SYS_membarrier, ENOSYS);
   else
     REQUIRE(!"usage: denied userfaultfd|refused|async|scan|membarrier");
   REQUIRE_OK(gmap_engine_create(&engine_is, &engine));

@@ -37,7 +37,7 @@ static inline void sandbox_rule(sandbox *box, long number, uint32_t action) {
   sandbox_add(box, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action));
 }
 
-/* The same, with this value as its first or second argument only. */
+/* The same, where this argument (the first is 0) has this value only; 32 bits of it. */
 static inline void sandbox_rule_where(sandbox *box, long number, unsigned argument, uint32_t value, uint32_t action) {
   uint32_t offset = (uint32_t)(offsetof(struct seccomp_data, args) + argument * sizeof(uint64_t));
   sandbox_add(box, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number, 0, 4));
@@ -63,6 +63,14 @@ static inline void sandbox_deny(long number, uint32_t error) {
   sandbox box;
   sandbox_begin(&box);
   sandbox_rule(&box, number, SECCOMP_RET_ERRNO | error);
+  sandbox_apply(&box, SECCOMP_RET_ALLOW);
+}
+
+/* The same, with this value as its argument (the first is 0) only. */
+static inline void sandbox_deny_where(long number, unsigned argument, uint32_t value, uint32_t error) {
+  sandbox box;
+  sandbox_begin(&box);
+  sandbox_rule_where(&box, number, argument, value, SECCOMP_RET_ERRNO | error);
   sandbox_apply(&box, SECCOMP_RET_ALLOW);
 }
 
