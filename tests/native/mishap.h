@@ -20,7 +20,7 @@
 
 static const char *volatile mishap_now = "";
 
-static void mishap_hangs(int number) {
+static inline void mishap_hangs(int number) {
   (void)number;
   if (write(2, "hangs in: ", 10) < 0 || write(2, (const char *)mishap_now, strlen((const char *)mishap_now)) < 0 ||
       write(2, "\n", 1) < 0)
@@ -48,7 +48,7 @@ static inline void reach(int *flag, int value) { __atomic_store_n(flag, value, _
 
 static unsigned kicks; /* of count_kick */
 
-static void count_kick(void *user, uint64_t vcpu) {
+static inline void count_kick(void *user, uint64_t vcpu) {
   (void)user, (void)vcpu;
   __atomic_fetch_add(&kicks, 1, __ATOMIC_SEQ_CST);
 }
