@@ -193,7 +193,7 @@ static void a_kick_that_blocks(void) {
   reach(&kick_may_end, 1);
   end_waiting_harvest(&other);
   CHECK_STATUS(other.status, GMAP_ETIMEDOUT); /* seen when the kick returned */
-  CHECK_EQUAL(kicked, 1);
+  CHECK(kicked >= 1);
   reach(&let_go, 1);
   pthread_join(thread, NULL);
   CHECK_EQUAL(harvest(&f, bitmap), 66);
