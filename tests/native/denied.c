@@ -2,7 +2,8 @@
  *
  * denied.c - kernels without what the engine asks for, made by a seccomp filter: no userfaultfd, no asynchronous
  * write-protect, no PAGEMAP_SCAN, no membarrier. The documented answer comes, the log callback names the way out, and
- * the engine works without. usage: denied WHAT */
+ * the engine works without. One that is taken away later, membarrier, is told by the calls that need it.
+ * usage: denied WHAT */
 #include "fixture.h"
 #include "sandbox.h"
 
@@ -51,6 +52,26 @@ static void still_works(uint64_t space, const char *what) {
   CHECK_OK(gmap_vcpu_close(vcpu));
 }
 
+/* Enter and leave are plain stores, and the other half is refused from now on: nothing can be promised. */
+static void without_the_other_half(uint64_t space) {
+  uint64_t bitmap[16 * 256 / 64], dirty = 0, vcpu;
+  gmap_view *view;
+  gmap_vcpu_config vcpu_is = {.struct_size = sizeof vcpu_is, .inline_version = GMAP_INLINE_VERSION};
+  if (!(gmap_features() & GMAP_FEATURE_MEMBARRIER)) skip("membarrier");
+  REQUIRE_OK(gmap_vcpu_open(space, &vcpu_is, &vcpu, &view));
+  CHECK_OK(store8(view, GUEST + 9 * PAGE, 1, NULL));
+  gmap_leave(view);
+  sandbox_deny(SYS_membarrier, EPERM);
+  memset(bitmap, 0, sizeof bitmap);
+  CHECK_STATUS(gmap_dirty_harvest(space, SLOT, 0, 16 * 256, 0, bitmap, sizeof bitmap / 8, &dirty), GMAP_EPERM);
+  CHECK_EQUAL(bitmap[0], 0);
+  CHECK_STATUS(gmap_unmap(space, GUEST, MIB, 0, NULL), GMAP_EPERM);
+  CHECK_OK(gmap_dirty_get(space, SLOT, 0, 16 * 256, 0, bitmap, &dirty));
+  CHECK_EQUAL(dirty, 1); /* nothing is lost */
+  CHECK_EQUAL(bitmap[0], 1u << 9);
+  CHECK_OK(gmap_vcpu_close(vcpu));
+}
+
 int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "";
   gmap_engine_config engine_is = {.struct_size = sizeof engine_is, .log = on_log, .user = told};
@@ -66,12 +87,13 @@ int main(int argc, char **argv) {
     sandbox_deny_where(SYS_ioctl, 1, PAGEMAP_SCAN_REQUEST, ENOTTY);
   else if (strcmp(what, "membarrier") == 0)
     sandbox_deny(SYS_membarrier, ENOSYS);
-  else
-    REQUIRE(!"usage: denied userfaultfd|refused|async|scan|membarrier");
+  else if (strcmp(what, "later") != 0)
+    REQUIRE(!"usage: denied userfaultfd|refused|async|scan|membarrier|later");
   REQUIRE_OK(gmap_engine_create(&engine_is, &engine));
   REQUIRE_OK(gmap_space_create(engine, &space_is, &space));
   REQUIRE_OK(set_slot(space, SLOT, GMAP_SLOT_LOG_DIRTY, GUEST, 16 * MIB, guest_memory(16 * MIB)));
-  still_works(space, what);
+  if (strcmp(what, "later") == 0) without_the_other_half(space);
+  else still_works(space, what);
   CHECK_OK(gmap_space_destroy(space));
   CHECK_OK(gmap_engine_destroy(engine));
   return check_done("denied");
