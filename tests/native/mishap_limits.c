@@ -71,13 +71,14 @@ static uint64_t dirty_now(void) {
   return dirty;
 }
 
-/* ---- An exhausted arena -------------------------------------------------------------------------------------------- */
+/* ---- An exhausted arena ----------------------------------------------------------------------------------------- */
 
 static uint64_t full_until; /* the first segment that could not be split */
 static uint64_t spare[600];
 static unsigned spares;
 
-/* Logs that leave less than a block beside the blocks, and less than the logs below take. Clean leaves everywhere, then splits until the arena is empty, then views until its last page is. */
+/* Logs that leave less than a block beside the blocks, and less than the logs below take. Clean leaves everywhere, then
+ * splits until the arena is empty, then views until its last page is. */
 static void exhaust(void) {
   gmap_status status;
   CHECK_OK(set_slot(space, 10, GMAP_SLOT_LOG_DIRTY, 192 * MIB, 320 * MIB, memory));
@@ -258,7 +259,7 @@ static void an_exhausted_arena(void) {
   }
 }
 
-/* ---- Memory that cannot be locked --------------------------------------------------------------------------------- */
+/* ---- Memory that cannot be locked ------------------------------------------------------------------------------- */
 
 static void lockable(rlim_t bytes) {
   struct rlimit limit;
@@ -334,7 +335,7 @@ static void locks(void) {
   end_world();
 }
 
-/* ---- No address space --------------------------------------------------------------------------------------------- */
+/* ---- No address space ------------------------------------------------------------------------------------------- */
 
 static rlim_t address_space(void) {
   unsigned long long pages = 0;

@@ -25,7 +25,7 @@ static uint64_t bitmap[MAX_WORDS];
 static int stop, running;
 static uint64_t stores, harvests;
 
-/* ---- vcpus and a harvester that run meanwhile ----------------------------------------------------------------------- */
+/* ---- vcpus and a harvester that run meanwhile ------------------------------------------------------------------- */
 
 static void *store_on(void *argument) {
   uint64_t vcpu, n, seed = (uint64_t)(uintptr_t)argument;
@@ -77,7 +77,7 @@ static void goes_on(void) {
   while (__atomic_load_n(&harvests, __ATOMIC_SEQ_CST) == harvests_then) pause_ms(1);
 }
 
-/* ---- fork --------------------------------------------------------------------------------------------------------- */
+/* ---- fork ------------------------------------------------------------------------------------------------------- */
 
 static int outcome(pid_t child) {
   int status = -1;
@@ -169,7 +169,7 @@ static void a_backing_over_a_fork(void) {
   mishap_close(&f);
 }
 
-/* ---- Signals ------------------------------------------------------------------------------------------------------- */
+/* ---- Signals ---------------------------------------------------------------------------------------------------- */
 
 static unsigned storms;
 

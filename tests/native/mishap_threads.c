@@ -13,7 +13,7 @@ static fixture f;
 static uint64_t bitmap[MAX_WORDS];
 static waiting_harvest other;
 
-/* ---- A thread that ends inside ------------------------------------------------------------------------------------ */
+/* ---- A thread that ends inside ---------------------------------------------------------------------------------- */
 
 typedef enum ending { BY_RETURN, BY_PTHREAD_EXIT, BY_CANCELLATION } ending;
 
@@ -106,7 +106,7 @@ static void a_new_thread_is_not_the_dead_one(void) {
   mishap_close(&f);
 }
 
-/* ---- A jump out of a section -------------------------------------------------------------------------------------- */
+/* ---- A jump out of a section ------------------------------------------------------------------------------------ */
 
 typedef struct jumper {
   int jumped, enter_again, entered, leave;
@@ -153,7 +153,7 @@ static void a_jump_out_is_ended_by_the_next_enter(void) {
   mishap_close(&f);
 }
 
-/* ---- Closed while its owner is inside ------------------------------------------------------------------------------ */
+/* ---- Closed while its owner is inside --------------------------------------------------------------------------- */
 
 typedef struct victim {
   int inside, closed;
@@ -225,7 +225,7 @@ static void two_close_one(void) {
   mishap_close(&f);
 }
 
-/* ---- The smallest timeouts ---------------------------------------------------------------------------------------- */
+/* ---- The smallest timeouts -------------------------------------------------------------------------------------- */
 
 static void the_smallest_timeouts(void) {
   static const uint64_t timeouts[] = {1, 2, 1000, 100000, 1 * MILLISECONDS, ~0ull};

@@ -47,15 +47,19 @@ static inline void sandbox_rule_where(sandbox *box, long number, unsigned argume
   sandbox_add(box, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)));
 }
 
-/* In force for every thread of the process from here on, with what becomes of all other calls. Skips where there is
- * no seccomp. */
-static inline void sandbox_apply(sandbox *box, uint32_t otherwise) {
+/* In force from here on, with what becomes of all other calls. Skips where there is no seccomp. */
+static inline void sandbox_apply_to(sandbox *box, uint32_t otherwise, unsigned flags) {
   struct sock_fprog program;
   sandbox_add(box, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, otherwise));
   program.len = box->length;
   program.filter = box->filter;
   REQUIRE(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-  if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0) skip("seccomp filters");
+  if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program) != 0) skip("seccomp filters");
+}
+
+/* For every thread of the process. */
+static inline void sandbox_apply(sandbox *box, uint32_t otherwise) {
+  sandbox_apply_to(box, otherwise, SECCOMP_FILTER_FLAG_TSYNC);
 }
 
 /* From here on the call fails with this errno. */

@@ -6,7 +6,8 @@
  *   sandboxed all        the filter goes in before the library's first call
  *   sandboxed init       after gmap_runtime_init
  *   sandboxed kill       the same; what is not allowed kills, so that nothing can hide from the handler
- *   sandboxed steady     no files any more: after every thread's first call, and without backings
+ *   sandboxed steady     no files any more: after every thread's first call, and without backings; threads that only
+ *                        fault have a list of their own
  *   sandboxed ... X      the same, but X is not allowed: the handler must name it (the test of the test)
  *   sandboxed trace      no filter: the phases are marked by writes, for strace -f */
 #include "fixture.h"
@@ -25,10 +26,11 @@
 static uint64_t bitmap[MAX_WORDS];
 static uint64_t engine, space;
 static unsigned char *memory, *backed_memory;
-static int ready, attached, go, stop_now;
+static uint64_t orphans[THREADS];
+static int ready, attached, filtered, go, stop_now;
 static int traced, is_steady;
 
-/* ---- The lists of gmap.h ("Calls"), phase by phase ---------------------------------------------------------------- */
+/* ---- The lists of gmap.h ("Calls"), phase by phase -------------------------------------------------------------- */
 
 #define CALL(name) {#name, SYS_##name}
 
@@ -58,12 +60,21 @@ static const named_call anywhere[] = {
 /* A garbage collection's as well, but it goes on where they fail: it looks at /proc/meminfo or the control group's. */
 static const named_call a_look_at_memory[] = {CALL(openat), CALL(newfstatat), CALL(read), CALL(close)};
 
+/* A thread that faults, marks, reads and writes, and does nothing else. */
+static const named_call of_a_fault[] = {
+    CALL(futex), CALL(sched_yield), CALL(mprotect), CALL(mlock), CALL(rt_sigreturn), CALL(gettid),
+};
+
 static const named_call backings[] = {
     CALL(userfaultfd), CALL(ioctl), CALL(openat), CALL(close), CALL(msync),
 };
 
-/* This host's own, beside them: what it prints, and the end of its threads. */
-static const named_call own[] = {CALL(write), CALL(exit), CALL(exit_group), CALL(rt_sigprocmask)};
+/* This host's own, beside them: what it prints, how its threads rest and end. */
+static const named_call own[] = {
+    CALL(write), CALL(exit), CALL(exit_group), CALL(rt_sigprocmask), CALL(clock_nanosleep), CALL(madvise),
+};
+
+static const named_call to_filter_more[] = {CALL(prctl), CALL(seccomp)};
 
 #define ALLOW(box, list) allow((box), (list), sizeof(list) / sizeof *(list), SECCOMP_RET_ALLOW)
 
@@ -106,6 +117,7 @@ static void filter(const char *what) {
   ALLOW(&box, anywhere);
   ALLOW(&box, own);
   if (strcmp(what, "steady") == 0) {
+    ALLOW(&box, to_filter_more);
     allow(&box, a_look_at_memory, sizeof a_look_at_memory / sizeof *a_look_at_memory, SECCOMP_RET_ERRNO | EACCES);
   } else {
     ALLOW(&box, first_of_a_thread);
@@ -116,13 +128,22 @@ static void filter(const char *what) {
   sandbox_apply(&box, strcmp(what, "kill") == 0 ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_TRAP);
 }
 
+/* A stricter one for the calling thread alone. */
+static void filter_this_thread(void) {
+  sandbox box;
+  sandbox_begin(&box);
+  ALLOW(&box, of_a_fault);
+  ALLOW(&box, own);
+  sandbox_apply_to(&box, SECCOMP_RET_TRAP, 0);
+}
+
 static void mark(const char *phase) {
   char line[64];
   int length = snprintf(line, sizeof line, "== %s\n", phase);
   if (traced && write(2, line, (size_t)length) < 0) abort();
 }
 
-/* ---- A workout of every export ------------------------------------------------------------------------------------ */
+/* ---- A workout of every export ---------------------------------------------------------------------------------- */
 
 static unsigned kicks;
 
@@ -141,13 +162,17 @@ static void await(int *flag, int value) {
 
 /* A vcpu thread, made before the filter: faults and stores until told to stop, then a while inside. */
 static void *walk(void *argument) {
-  uint64_t vcpu, i = (uint64_t)(uintptr_t)argument, n;
+  uint64_t vcpu, i = (uint64_t)(uintptr_t)argument, n, value;
   gmap_view *view;
   size_t done;
   __atomic_fetch_add(&ready, 1, __ATOMIC_SEQ_CST);
   await(&go, 1);
   if (!CHECK_OK(open_vcpu(space, GMAP_INLINE_VERSION, &vcpu, &view))) return NULL;
   __atomic_fetch_add(&attached, 1, __ATOMIC_SEQ_CST);
+  if (is_steady) {
+    await(&filtered, 1);
+    filter_this_thread();
+  }
   for (n = 0; !__atomic_load_n(&stop_now, __ATOMIC_SEQ_CST); n++) {
     uint64_t at = GUEST + (n * 7919 + i * 4093) * PAGE % SIZE;
     gmap_fault_request request = {.guest_addr = at, .access = GMAP_ACCESS_READ};
@@ -155,9 +180,14 @@ static void *walk(void *argument) {
     CHECK_OK(store8(view, at, n, NULL));
     CHECK_OK(gmap_fault_many(vcpu, &request, 1, sizeof request, &done));
     gmap_leave(view);
+    CHECK_OK(gmap_mark_dirty(space, at, 8));
+    CHECK_OK(gmap_write(space, at, &n, sizeof n));
+    CHECK_OK(gmap_read(space, at, &value, sizeof value));
+    CHECK_OK(gmap_translate(space, 0, GMAP_ACCESS_READ, NULL) == GMAP_PIC_ADDRESSING ? 0 : 1);
     if (n % 256 == 0) nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL); /* the others have two processors too */
   }
-  CHECK_OK(gmap_vcpu_close(vcpu));
+  if (is_steady) __atomic_fetch_add(&orphans[i], vcpu, __ATOMIC_SEQ_CST); /* to be closed by one that may */
+  else CHECK_OK(gmap_vcpu_close(vcpu));
   return NULL;
 }
 
@@ -287,6 +317,7 @@ static void workout(void) {
   __atomic_store_n(&go, 1, __ATOMIC_SEQ_CST);
   await(&attached, THREADS + 1);
   if (is_steady) filter("steady");
+  __atomic_store_n(&filtered, 1, __ATOMIC_SEQ_CST);
   for (i = 0; i < 4; i++) waiting();
   mark("pressure");
   pressure();
@@ -321,6 +352,7 @@ int main(int argc, char **argv) {
   workout();
   mark("ends");
   for (i = 0; i <= THREADS; i++) pthread_join(threads[i], NULL);
+  for (i = 0; is_steady && i < THREADS; i++) CHECK_OK(gmap_vcpu_close(orphans[i]));
   mark("destroy");
   CHECK_OK(gmap_space_destroy(space));
   CHECK_OK(gmap_engine_destroy(engine));
