@@ -54,7 +54,7 @@
  *              main thread's, if it did not start the library, also prlimit64, openat, newfstatat, read and close.
  *              Anywhere: futex, sched_yield, clock_nanosleep, mmap, munmap, mprotect, madvise, mlock, brk, membarrier.
  *              A thread that only faults, marks, reads and writes needs of these futex, sched_yield, mprotect and mlock;
- *              and rt_sigreturn and gettid, when it is stopped for what follows.
+ *              and rt_sigreturn, getpid and gettid when it is stopped for what follows.
  *              From time to time, at calls that create, open, configure or end something, the runtime collects garbage:
  *              membarrier, tgkill and rt_sigreturn (to stop the other threads), getpid, gettid, prlimit64, sysinfo;
  *              and it reads /proc/meminfo or the control group's memory file: openat, newfstatat, read, close. These

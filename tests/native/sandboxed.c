@@ -62,7 +62,8 @@ static const named_call a_look_at_memory[] = {CALL(openat), CALL(newfstatat), CA
 
 /* A thread that faults, marks, reads and writes, and does nothing else. */
 static const named_call of_a_fault[] = {
-    CALL(futex), CALL(sched_yield), CALL(mprotect), CALL(mlock), CALL(rt_sigreturn), CALL(gettid),
+    CALL(futex), CALL(sched_yield), CALL(mprotect), CALL(mlock), CALL(rt_sigreturn), CALL(getpid),
+    CALL(gettid),
 };
 
 static const named_call backings[] = {
