@@ -1,3 +1,4 @@
+using System;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.X86;
 using GmapNative.Backing;
@@ -37,6 +38,8 @@ internal static unsafe class Library
     public static int Initialize()
     {
         Tell.Ready();
+        // The runtime's thread has started when it answers: what a host forbids after this call (seccomp) is not needed for that.
+        GC.WaitForPendingFinalizers();
         return Status.Ok;
     }
 }

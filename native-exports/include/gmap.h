@@ -25,20 +25,41 @@
  *
  * PROCESS CONTRACT
  *   Start      The first call starts a small managed runtime (about 2 ms; one more thread, named ".NET Finalizer").
- *              It installs handlers for SIGSEGV, SIGFPE and SIGRTMIN and ignores SIGPIPE. Call gmap_runtime_init()
- *              first and install yours after it; a SIGSEGV handler of yours must chain to the previous one for faults
- *              that are not its own.
+ *              It installs handlers for SIGSEGV, SIGFPE and SIGRTMIN and ignores SIGPIPE, whatever was there before.
+ *              Call gmap_runtime_init() first and install yours after it; a SIGSEGV handler of yours must chain to the
+ *              previous one for faults that are not its own. (One that was there before is called by the runtime's for
+ *              faults that are not the runtime's, on the signal stack if it asked for it.) The runtime reserves 201 MiB
+ *              of address space: where RLIMIT_AS leaves too little, the first call ends the process by SIGABRT.
+ *   Signals    may arrive at any time, with or without SA_RESTART: no call ends or fails because of one. A handler may
+ *              not call this library while its thread is in a call of it, nor jump out of that call. It may jump out of
+ *              a section: the next gmap_enter or gmap_fault ends that one.
  *   dlclose    is harmless and does nothing (the library is linked -z nodelete).
- *   fork       The tables do not follow (MADV_DONTFORK). In a forked child call nothing of this library before exec.
+ *   fork       The tables do not follow (MADV_DONTFORK): a child that touches one gets SIGSEGV. In a forked child call
+ *              nothing of this library: exec, or exit. The parent notices nothing, its backings included. vfork and
+ *              posix_spawn are no fork in this sense.
  *   Threads    One thread, one view (gmap_vcpu_open). Every function may be called from any thread, at the same time
- *              as any other, unless its text says otherwise. A thread's first call costs about 3 us more.
+ *              as any other, unless its text says otherwise. A thread's first call costs about 3 us more. A thread may
+ *              end, by pthread_exit or cancellation too, anywhere but in a call of this library (cancellation must be
+ *              disabled there). If it was inside, that view holds up what waits until somebody closes its vcpu.
  *   Waiting    Functions marked [WAITS] wait until every thread inside gmap_enter/gmap_leave has left or entered anew,
  *              or for a call that waits for them. Called by a thread that is inside with a view of its own, of
- *              whichever space, they return GMAP_EDEADLK before anything is changed.
- *   Calls      System calls, for a seccomp filter. gmap_engine_create, slot logs and table growth: mmap, mprotect,
- *              madvise, mlock, munmap. [WAITS]: membarrier, sched_yield, nanosleep. Backings: userfaultfd, ioctl,
- *              open or openat, close. Anywhere: futex, and the runtime's own (mmap, madvise, rt_sigaction,
- *              sigaltstack, gettid, tgkill at start-up and when a thread calls first).
+ *              whichever space, or from the kick callback, they return GMAP_EDEADLK before anything is changed.
+ *              GMAP_EPERM: membarrier was there when the library started and is refused now (a filter that came
+ *              later); to be taken as GMAP_ETIMEDOUT, for ever.
+ *   Calls      System calls, for a seccomp filter; x86-64, glibc 2.36. tests/native/sandboxed.c lives by these lists.
+ *              Start (until gmap_runtime_init returns): those of a thread and anywhere, and rt_sigaction, openat,
+ *              newfstatat, read, close, getdents64, statfs, get_mempolicy, prctl, clone3, set_robust_list, rseq, and
+ *              getrandom if the process has not called malloc before.
+ *              A thread's first call: gettid, sched_getaffinity, rt_sigprocmask, mmap, mprotect, madvise, futex; the
+ *              main thread's, if it did not start the library, also prlimit64, openat, newfstatat, read and close.
+ *              Anywhere: futex, sched_yield, clock_nanosleep, mmap, munmap, mprotect, madvise, mlock, brk, membarrier.
+ *              A thread that only faults, marks, reads and writes needs of these futex, sched_yield, mprotect and mlock;
+ *              and rt_sigreturn, getpid and gettid when it is stopped for what follows.
+ *              From time to time, at calls that create, open, configure or end something, the runtime collects garbage:
+ *              membarrier, tgkill and rt_sigreturn (to stop the other threads), getpid, gettid, prlimit64, sysinfo;
+ *              and it reads /proc/meminfo or the control group's memory file: openat, newfstatat, read, close. These
+ *              four may be made to fail with an errno; it goes on without.
+ *              gmap_backing_* and the first gmap_features: userfaultfd, ioctl, openat, close, msync.
  *   Output     Nothing is printed. No environment variable of the engine's exists.
  *   Two .NET   A process that already runs .NET can load the library from .NET 10 on; the runtimes share SIGRTMIN.
  */
@@ -136,10 +157,15 @@ typedef struct gmap_engine_config {
   uint64_t arena_bytes;      /* limit of table, log and view memory: reserved, committed as needed; 256 KiB to 1 TiB,
                                 rounded up to 64 KiB; 0 stands for 1 GiB */
   uint64_t grace_timeout_ns; /* how long a [WAITS] call waits for readers before GMAP_ETIMEDOUT; 0: for ever */
-  /* Told what went wrong and the way out. On the thread of the call, no lock held; may be NULL. */
+  /* Told what went wrong and the way out. On the thread of the call, no lock held: it may call anything, and destroy
+   * what the call was about. Memory that could not be locked is told once an engine, by gmap_engine_create,
+   * gmap_space_create or gmap_slot_set: faults call nobody. Must return. May be NULL. */
   void (*log)(void *user, int32_t level, const char *message);
   /* A [WAITS] call has waited 1 ms for this vcpu to leave: make its thread leave or enter anew (by a signal, say).
-   * Called again each 10 ms; a lock of the space may be held; it may call nothing of this library. May be NULL. */
+   * Called again each 10 ms; a lock of the space may be held; it may call nothing of this library ([WAITS] functions
+   * return GMAP_EDEADLK), and must return, not jump. While it runs, faults, stores and marks go on; the call that waits
+   * looks at its timeout when it has returned. The vcpu may be closed meanwhile, by its thread or, if that has ended,
+   * by another: its handle is GMAP_EBADF then. Never called with a timeout under 1 ms. May be NULL. */
   void (*kick)(void *user, uint64_t vcpu);
   void *user;                /* handed to both callbacks */
   int32_t log_level;         /* the highest GMAP_LOG_* that is reported; 0 stands for GMAP_LOG_WARNING */
@@ -306,7 +332,8 @@ typedef struct gmap_slot {
  * GMAP_EINVAL: misaligned, wrapped, beyond the limit. GMAP_ENOENT: deleting what is not there. GMAP_ENOBUFS:
  * final_bitmap too short. GMAP_EBUSY: move or resize of a slot with a backing (deleting it ends the backing).
  * GMAP_ENOMEM. GMAP_ETIMEDOUT: the change is made, but readers did not leave in time: their last writes may be
- * missing from final_bitmap; where logging was turned on every page counts as dirty. */
+ * missing from final_bitmap; where logging was turned on every page counts as dirty. Where the kernel tracked
+ * and cannot tell any more (gmap_backing_attach), final_bitmap has every page. */
 GMAP_API gmap_status gmap_slot_set(uint64_t space, const gmap_slot *slot);
 
 /* ---- Threads --------------------------------------------------------------------------------------------------- */
@@ -329,8 +356,9 @@ GMAP_API gmap_status gmap_vcpu_open(uint64_t space, const gmap_vcpu_config *conf
                                     struct gmap_view **view);
 
 /* Closes a vcpu; counts as gmap_leave. May be called by another thread when the owner has ended, never while
- * the owner is in a call. The view stays mapped, and answers "ask the library", until the engine is destroyed
- * (128 bytes each). */
+ * the owner is in a call, of the inline header either. An owner that is inside and goes on must not use host addresses
+ * that it has: nobody waits for it any more. The view stays mapped, and answers "ask the library" (hits of the inline
+ * cache from the next gmap_enter on), gmap_fault then GMAP_EBADF, until the engine is destroyed (128 bytes each). */
 GMAP_API gmap_status gmap_vcpu_close(uint64_t vcpu);
 
 /* ---- Faults and host access ------------------------------------------------------------------------------------ */
@@ -497,18 +525,24 @@ typedef struct gmap_backing_config {
  * kernel. The slot's host memory must be mapped, anonymous or shared memory of this process, whole pages of the host,
  * registered with no other userfaultfd. Not seen, by the kernel's design: writes through pins taken earlier (io_uring
  * fixed buffers, O_DIRECT reads in flight, vhost, VFIO) and other processes through a shared mapping: mark those with
- * gmap_mark_dirty at completion. GMAP_EOPNOTSUPP: the kernel has none of it (the log callback says what is missing
- * and the way out). GMAP_EBUSY: the slot has a backing already, or the memory is registered elsewhere. GMAP_EFAULT:
- * the memory is not mapped or of a kind that cannot be tracked. GMAP_ENOENT: no such slot. GMAP_EPERM: refused (log
- * callback). GMAP_ETIMEDOUT: attached, *backing is set, but readers still use old mappings. */
+ * gmap_mark_dirty at completion. The memory must stay mapped and registered: where the descriptor was closed, a part
+ * unregistered, or something else mapped there, gmap_dirty_* of the slot return GMAP_EFAULT, nothing delivered: detach,
+ * and every page counts as dirty. A part that is unmapped and not mapped again has nothing to report. MADV_DONTNEED is
+ * no store. GMAP_EOPNOTSUPP: the kernel has none of it (the log callback says what is missing and the way out).
+ * GMAP_EBUSY: the slot has a backing already, or the memory is registered elsewhere. GMAP_EFAULT: the memory is not
+ * mapped or of a kind that cannot be tracked. GMAP_ENOENT: no such slot. GMAP_EPERM: refused (log callback).
+ * GMAP_ENOMEM: no memory, or no file descriptor: two are taken (log callback). GMAP_ETIMEDOUT: attached, *backing is
+ * set, but readers still use old mappings. */
 GMAP_API gmap_status gmap_backing_attach(uint64_t space, uint32_t slot, const gmap_backing_config *config,
                                          uint64_t *backing);
 
-/* The userfaultfd; it stays the library's. */
+/* The userfaultfd; it stays the library's. Closing it ends the tracking, and its number may be another file's by the
+ * time the library closes it. */
 GMAP_API gmap_status gmap_backing_fd(uint64_t backing, int32_t *fd);
 
 /* [WAITS] Collects the last dirty pages into the slot's log, unregisters the memory and returns the slot to the tables.
- * GMAP_ETIMEDOUT: detached, but readers did not leave: every page counts as dirty. */
+ * GMAP_ETIMEDOUT: detached, but readers did not leave: every page counts as dirty. GMAP_EFAULT: detached, but the
+ * kernel cannot tell any more (see gmap_backing_attach): every page counts as dirty. */
 GMAP_API gmap_status gmap_backing_detach(uint64_t backing);
 
 #ifdef __cplusplus

@@ -4,14 +4,19 @@
  * is the memory, and no page was ever reported that nobody wrote. Four threads: two store through the walk, two
  * through the cache. Each works on a window of seven pages for a while, then on another, so that a store that is
  * lost stays lost; the eighth page beside each window is written by nobody. The header's test hook stretches the
- * moments between its steps. */
+ * moments between its steps.
+ *
+ *   threads SECONDS            enter and leave are plain stores, where the kernel has membarrier
+ *   threads SECONDS unfenced   it has not (seccomp says ENOSYS): the header fences */
 #include <stdint.h>
 
 static void stretch(unsigned one_in);
 #define GMAP_INLINE_YIELD(n) stretch((n) == 4 ? 16u : 1024u) /* 4: granted and marked, before the store or the cache */
 
 #include "fixture.h"
+#include "sandbox.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <time.h>
@@ -135,8 +140,12 @@ int main(int argc, char **argv) {
   double length = argc > 1 ? atof(argv[1]) : 2.0, end;
   writer writers[WRITERS];
   uint64_t rounds = 0, pages = 0, stores = 0;
+  int unfenced = argc > 2 && strcmp(argv[2], "unfenced") == 0;
   unsigned i;
+  if (unfenced) sandbox_deny(SYS_membarrier, ENOSYS);
   fixture_open(&f, SIZE, GMAP_SLOT_LOG_DIRTY, GMAP_SPLIT_LAZY);
+  if (unfenced) CHECK_EQUAL(f.view->need_fence, 1);
+  CHECK_EQUAL(f.view->need_fence, (gmap_features() & GMAP_FEATURE_MEMBARRIER) == 0);
   image = guest_memory(SIZE);
   memset(writers, 0, sizeof writers);
   for (i = 0; i < WRITERS; i++) {

@@ -90,11 +90,12 @@ internal static class BackingCalls
                 gate!.Exit();
                 status = space.Limbo.GraceAndReclaim();
                 gate.Take();
-                if (status != Status.Ok)
-                {
-                    slot.Tracking.Log.OrRange(0, slot.Pages); // readers go on storing by old rights: the next harvest waits for them
-                }
                 int collected = backing.Collect(0, slot.Pages, rearm: false, slot.Tracking.Log, out _);
+                if (status != Status.Ok || collected != Status.Ok)
+                {
+                    // Readers go on storing by old rights: the next harvest waits for them. Or the kernel cannot tell any more.
+                    slot.Tracking.Log.OrRange(0, slot.Pages);
+                }
                 status = status != Status.Ok ? status : collected;
             }
             backing.Close();

@@ -8,6 +8,8 @@ internal static unsafe partial class Kernel
     public const int Interrupted = 4;       // EINTR
     public const int NotPermitted = 1;      // EPERM
     public const int Busy = 16;             // EBUSY
+    public const int TableFull = 23;        // ENFILE
+    public const int TooManyFiles = 24;     // EMFILE
 
     public const int UserfaultfdUserModeOnly = 1;
     public const int CloseOnExec = 0x80000;
@@ -110,4 +112,7 @@ internal static unsafe partial class Kernel
     }
 
     public static int LastError => Marshal.GetLastPInvokeError();
+
+    /// <summary>Whether the last call failed for want of a file descriptor, which may be there the next time.</summary>
+    public static bool LacksDescriptor => LastError is TableFull or TooManyFiles;
 }

@@ -10,6 +10,8 @@ internal static unsafe class Userfaultfd
 
     private const string WayOut = "leave the backing out and use the inline header or gmap_mark_dirty.";
 
+    private const string NoDescriptor = "There is no file descriptor left (RLIMIT_NOFILE): a backing takes two.";
+
     private static int s_available; // 0 unknown, 1 yes, 2 no
 
     /// <summary>Whether this kernel, and this process's permissions, have all of it.</summary>
@@ -25,7 +27,7 @@ internal static unsafe class Userfaultfd
                     _ = Kernel.Close(fault);
                     _ = Kernel.Close(pagemap);
                 }
-                s_available = status == Status.Ok ? 1 : 2;
+                s_available = status == Status.Ok ? 1 : status == Status.NoMemory ? 0 : 2;
             }
             return s_available == 1;
         }
@@ -37,6 +39,11 @@ internal static unsafe class Userfaultfd
         complaint = null;
         pagemap = -1;
         fault = Kernel.OpenUserfaultfd(Kernel.UserfaultfdUserModeOnly | Kernel.CloseOnExec | Kernel.NonBlocking);
+        if (fault < 0 && Kernel.LacksDescriptor)
+        {
+            complaint = NoDescriptor;
+            return Status.NoMemory;
+        }
         if (fault < 0)
         {
             bool refused = Kernel.LastError == Kernel.NotPermitted;
@@ -72,6 +79,11 @@ internal static unsafe class Userfaultfd
     {
         complaint = null;
         pagemap = Kernel.Open("/proc/self/pagemap", Kernel.CloseOnExec, 0);
+        if (pagemap < 0 && Kernel.LacksDescriptor)
+        {
+            complaint = NoDescriptor;
+            return Status.NoMemory;
+        }
         if (pagemap < 0)
         {
             complaint =

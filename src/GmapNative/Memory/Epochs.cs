@@ -17,6 +17,11 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
     private const long KickAfterNanoseconds = 1_000_000;
     private const long KickAgainNanoseconds = 10_000_000;
 
+#pragma warning disable IDE1006 // a thread-static is named t_, which the naming rules cannot tell from a static
+    [ThreadStatic]
+    private static bool t_kicking;
+#pragma warning restore IDE1006
+
     private readonly ViewList _views = new();
     private long _gracePeriods;
     private long _graceNanoseconds;
@@ -44,10 +49,14 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
 
     /// <summary>
     /// Whether a view of the calling thread is inside: it must not wait for itself (rule 7), nor, inside another space, for a
-    /// thread that waits for it there.
+    /// thread that waits for it there. Nor may a kick wait: the call that kicks does already, and may hold a lock (rule 8).
     /// </summary>
     public bool IsCallerInside()
     {
+        if (t_kicking)
+        {
+            return true;
+        }
         int thread = View.CurrentThread;
         foreach (View view in everywhere.All)
         {
@@ -60,15 +69,15 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
     }
 
     /// <summary>
-    /// Returns when every section that was open has ended: <see cref="Status.Ok"/>, or <see cref="Status.TimedOut"/>. The caller is
-    /// in no section and holds neither an entry's lock nor the pool's.
+    /// Returns when every section that was open has ended: <see cref="Status.Ok"/>, or <see cref="Status.TimedOut"/>;
+    /// <see cref="Status.NotPermitted"/> where the barrier is refused. The caller is in no section and holds neither an entry's lock
+    /// nor the pool's.
     /// </summary>
     public int WaitForGrace()
     {
         long start = Clock.Now;
         Interlocked.Increment(ref _gracePeriods);
-        ProcessBarrier.Issue();
-        int status = WaitForLibrary(start, timeoutNanoseconds);
+        int status = ProcessBarrier.Issue() ? WaitForLibrary(start, timeoutNanoseconds) : Status.NotPermitted;
         foreach (View view in _views.All)
         {
             if (status != Status.Ok)
@@ -95,7 +104,7 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
             return;
         }
         long start = Clock.Now;
-        ProcessBarrier.Issue();
+        _ = ProcessBarrier.Issue();
         _ = WaitForLibrary(start, 0);
         foreach (View view in _views.All)
         {
@@ -112,6 +121,19 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
             status = WaitForWord(ref LibrarySections.Word(slot), null, start, timeout);
         }
         return status;
+    }
+
+    private static void Kick(Action<ulong> kick, ulong vcpu)
+    {
+        t_kicking = true;
+        try
+        {
+            kick(vcpu);
+        }
+        finally
+        {
+            t_kicking = false;
+        }
     }
 
     private int WaitForWord(ref ulong word, View? view, long start, ulong timeout)
@@ -133,7 +155,7 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
             long elapsed = Clock.Since(start);
             if (view is not null && kick is not null && elapsed >= nextKick)
             {
-                kick(view.Vcpu);
+                Kick(kick, view.Vcpu);
                 nextKick = elapsed + KickAgainNanoseconds;
             }
             if (timeout != 0 && (ulong)elapsed >= timeout)

@@ -28,14 +28,23 @@ internal static class ProcessBarrier
         }
     }
 
-    public static void Issue()
+    /// <summary>
+    /// False: the readers rely on it and it is refused now (a seccomp filter that came later). Nothing is known of them then.
+    /// </summary>
+    public static bool Issue()
     {
         Probe.At(Place.GraceBegins);
-        if (!Probe.LeavesOut(Step.NoBarrier) && (!IsAvailable || Libc.Membarrier(PrivateExpedited) != 0))
+        bool issued = true;
+        if (!Probe.LeavesOut(Step.NoBarrier))
         {
-            Interlocked.MemoryBarrierProcessWide();
+            issued = !IsAvailable || Libc.Membarrier(PrivateExpedited) == 0;
+            if (!IsAvailable)
+            {
+                Interlocked.MemoryBarrierProcessWide(); // the readers fence; where the runtime can do more it does no harm
+            }
         }
         Interlocked.MemoryBarrier();
         Probe.At(Place.BarrierDone);
+        return issued;
     }
 }

@@ -104,10 +104,11 @@ internal sealed unsafe class Engine : IDisposable, ICounted
     {
         if (Arena.LockRefused && Interlocked.Exchange(ref _lockReported, 1) == 0)
         {
-            Log(
-                LogLevel.Warning,
-                "Not all table memory could be locked: raise RLIMIT_MEMLOCK (ulimit -l) or give CAP_IPC_LOCK. The engine goes on "
-                + "with what is locked; locked_bytes tells how much that is.");
+            Log(LogLevel.Warning, Options.RequireLock
+                ? "The arena cannot grow, because no more memory can be locked: raise RLIMIT_MEMLOCK (ulimit -l) or give CAP_IPC_LOCK, "
+                    + "and repeat the call that answered GMAP_ENOMEM."
+                : "Not all table memory could be locked: raise RLIMIT_MEMLOCK (ulimit -l) or give CAP_IPC_LOCK. The engine goes on "
+                    + "with what is locked; locked_bytes tells how much that is.");
         }
     }
 

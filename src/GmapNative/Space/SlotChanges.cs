@@ -278,12 +278,18 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         }
     }
 
-    /// <summary>Brings what is dirty into the log before it is handed out.</summary>
+    /// <summary>
+    /// Brings what is dirty into the log before it is handed out. Every page where the kernel cannot tell any more: the memory was
+    /// unmapped, or its registration ended behind our back.
+    /// </summary>
     private void LastTake(Slot old)
     {
         if (old.Backing is not null)
         {
-            _ = old.Backing.Collect(0, old.Pages, rearm: false, old.Tracking!.Log, out _);
+            if (old.Backing.Collect(0, old.Pages, rearm: false, old.Tracking!.Log, out _) != Status.Ok)
+            {
+                old.Tracking.Log.OrRange(0, old.Pages);
+            }
         }
         else
         {

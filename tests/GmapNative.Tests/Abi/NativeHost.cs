@@ -48,6 +48,20 @@ internal static class NativeHost
         Assert.That(exit, Is.Zero, $"{source} {string.Join(' ', arguments)} ({flavour}):\n{output}");
     }
 
+    /// <summary>Runs a host that must fail, and say this: the test of a test.</summary>
+    public static void CheckFails(string source, string message, TimeSpan timeout, params string[] arguments)
+    {
+        Repository.RequireLibrary();
+        (int exit, string output) = Run(Compile(source, Flavour.Plain), arguments, timeout, []);
+        if (exit == SkippedExit)
+        {
+            Skip($"{source}: {output.Trim()}");
+        }
+
+        Assert.That(exit, Is.Not.Zero, $"{source} {string.Join(' ', arguments)}:\n{output}");
+        Assert.That(output, Does.Contain(message));
+    }
+
     /// <summary>What this machine cannot run is said by name, never passed over in silence.</summary>
     public static void Skip(string reason) => throw new IgnoreException(reason);
 

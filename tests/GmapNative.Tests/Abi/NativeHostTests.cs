@@ -50,6 +50,7 @@ internal sealed class NativeHostTests
     [TestCase("async")]
     [TestCase("scan")]
     [TestCase("membarrier")]
+    [TestCase("later")]
     public void AKernelWithout(string what) => NativeHost.Check("denied.c", Flavour.Plain, Patience, what);
 
     [Test]

@@ -41,6 +41,11 @@ public sealed class AllocationFailureTests
         ("logging off", test => test.Space.Changes.Set(s_slot with { LogDirty = false })),
         ("log of an armed slot", test => test.Space.Changes.Set(s_slot)),
         ("leaf again", test => Remap(test)),
+        ("split ahead", test => RangeCalls.Split(test.Space, 2 * Segment, Segment, out _)),
+        ("collapse", test => RangeCalls.Collapse(test.Space, 2 * Segment, Segment, out _)),
+        ("age", test => RangeCalls.Age(test.Space, 2 * Segment, Segment, out _)),
+        ("split by a discard", test => RangeCalls.Discard(test.Space, 2 * Segment, Page, out _)),
+        ("leaf once more", test => Remap(test)),
         ("split by an unmap", test => RangeCalls.Unmap(test.Space, 2 * Segment, Page, out _)),
         ("log of a moved slot", test => test.Space.Changes.Set(High with { GuestAddress = 3 * TwoGigabytes })),
         ("segment table of another region", test => test.Fault(3 * TwoGigabytes, Access.Write, out _)),
@@ -85,7 +90,10 @@ public sealed class AllocationFailureTests
             Assert.That(test.Engine.Arena.FailAfter < 0, Is.EqualTo(any), "a refusal is never swallowed");
             Assert.That(test.Harvest(1), Is.EqualTo(new[] { 4 }));
         }
-        string[] never = ["leaf", "harvest", "logging off", "leaf again", "deletion", "deletion of the lowest"];
+        string[] never =
+        [
+            "leaf", "harvest", "logging off", "leaf again", "collapse", "age", "leaf once more", "deletion", "deletion of the lowest",
+        ];
         Assert.That(steps.Select(step => step.Name).Except(failed), Is.EquivalentTo(never));
     }
 
