@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * reclaim.c - splits, unmaps and remaps without end: does the memory of the tables come back? Two vcpus store into 512 segments through
+ * reclaim.c - splits, unmaps and remaps without end: does the memory of the tables come back? Two vcpus store into 1024 segments through
  * the inline header, each store to a segment that is not there maps and splits it; the main thread unmaps all of them, again and again,
  * until COUNT leaves were split and COUNT page tables unmapped. Then nothing may be left: the arena and all that is in it have their
  * starting sizes, to the byte. Exit status 0 if so.
@@ -18,8 +18,8 @@
 #include "gmap_inline.h"
 
 #define MIB 0x100000ull
-#define SEGMENTS 512ull
-#define PRIMED 1088ull /* linked, in limbo, and a spare for each of two losers at once: 1026 tables at most */
+#define SEGMENTS 1024ull
+#define PRIMED 2112ull /* linked, in limbo, and a spare for each of two losers at once: 2050 tables at most */
 #define REQUIRE(call)                                                                         \
   do {                                                                                        \
     gmap_status status_ = (call);                                                             \
@@ -35,7 +35,7 @@ static int stop;
 
 typedef struct writer {
   pthread_t thread;
-  uint64_t me, stores;
+  uint64_t me, stores, passes;
 } writer;
 
 static double seconds(void) {
@@ -101,8 +101,11 @@ static void *run(void *argument) {
   writer *w = argument;
   uint64_t vcpu;
   gmap_view *view = open_vcpu(&vcpu);
-  while (!__atomic_load_n(&stop, __ATOMIC_RELAXED))
-    if (store_all(view, SEGMENTS, w->me, &w->stores) == 0) sched_yield(); /* all is there: let the unmapper go on */
+  while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+    uint64_t asked = store_all(view, SEGMENTS, w->me, &w->stores);
+    __atomic_store_n(&w->passes, w->passes + 1, __ATOMIC_RELAXED);
+    if (asked == 0) sched_yield(); /* all is there: let the unmapper go on */
+  }
   REQUIRE(gmap_vcpu_close(vcpu));
   return NULL;
 }
@@ -117,8 +120,21 @@ static void prime(void) {
   REQUIRE(gmap_unmap(space, 0, PRIMED * MIB, 0, NULL));
   set_slot(0);
   set_slot(SEGMENTS);
+  (void)store_all(view, SEGMENTS, 0, &stores); /* the segment table is there too */
+  REQUIRE(gmap_unmap(space, 0, SEGMENTS * MIB, 0, NULL));
   for (uint64_t page = 0; page < SEGMENTS * 256; page += 32) memory[page * 4096] = 1; /* what is resident later is so now */
   for (int i = 0; i < 3; i++) REQUIRE(gmap_vcpu_close(vcpu[i]));
+}
+
+/* Until one of the two has been everywhere once more: or each grace would be for a handful of tables. */
+static void let_them_split(const writer *writers, uint64_t passes[2]) {
+  uint64_t now[2];
+  for (;;) {
+    for (int i = 0; i < 2; i++) now[i] = __atomic_load_n(&writers[i].passes, __ATOMIC_RELAXED);
+    if (now[0] >= passes[0] + 2 || now[1] >= passes[1] + 2) break; /* the first of the two may have begun before */
+    sched_yield();
+  }
+  memcpy(passes, now, sizeof now);
 }
 
 static void progress(uint64_t done, uint64_t count, double since) {
@@ -136,8 +152,8 @@ static int is_back(const char *what, uint64_t before, uint64_t after) {
 
 int main(int argc, char **argv) {
   uint64_t count = argc > 1 ? strtoull(argv[1], NULL, 0) : 100000000;
-  gmap_engine_config engine_is = {.struct_size = sizeof engine_is, .arena_bytes = 8 * MIB};
-  gmap_space_config space_is = {.struct_size = sizeof space_is, .limit = 2048 * MIB - 1};
+  gmap_engine_config engine_is = {.struct_size = sizeof engine_is, .arena_bytes = 16 * MIB};
+  gmap_space_config space_is = {.struct_size = sizeof space_is, .limit = 4096 * MIB - 1};
   writer writers[2] = {{.me = 0}, {.me = 1}};
   if (count == 0) return fprintf(stderr, "usage: %s [COUNT]\n", argv[0]), 2;
   memory = mmap(NULL, (PRIMED + 1) * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -151,8 +167,9 @@ int main(int argc, char **argv) {
   double begin = seconds();
   for (int i = 0; i < 2; i++)
     if (pthread_create(&writers[i].thread, NULL, run, &writers[i]) != 0) return perror("pthread_create"), 1;
-  uint64_t resident = 0, done = 0;
+  uint64_t resident = 0, done = 0, passes[2] = {0, 0};
   while (done < count) {
+    let_them_split(writers, passes);
     REQUIRE(gmap_unmap(space, 0, SEGMENTS * MIB, 0, NULL));
     now = space_stats();
     done = now.splits - first.splits;
