@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * reclaim.c - splits, unmaps and remaps without end: does the memory of the tables come back? Two vcpus store into 1024 segments through
- * the inline header, each store to a segment that is not there maps and splits it; the main thread unmaps all of them, again and again,
- * until COUNT leaves were split and COUNT page tables unmapped. Then nothing may be left: the arena and all that is in it have their
- * starting sizes, to the byte. Exit status 0 if so.
+ * reclaim.c - splits, unmaps and remaps without end: does the memory of the tables come back? Two vcpus store into 1024
+ * segments through the inline header, each store to a segment that is not there maps and splits it; the main thread
+ * unmaps all of them, again and again, until COUNT leaves were split and COUNT page tables unmapped. Then nothing may be
+ * left: the arena and all that is in it have their starting sizes, to the byte. Exit status 0 if so.
  *
  * usage: gmap-reclaim [COUNT]      (default 100000000) */
 #include <inttypes.h>
@@ -71,7 +71,8 @@ static void set_slot(uint64_t segments) {
   REQUIRE(gmap_slot_set(space, &slot));
 }
 
-/* A store into each of some segments, each in a section of its own; how many had to ask. One vcpu comes from below, one from above. */
+/* A store into each of some segments, each in a section of its own; how many had to ask. One vcpu comes from below, one
+ * from above. */
 static uint64_t store_all(gmap_view *view, uint64_t segments, uint64_t me, uint64_t *stores) {
   uint64_t asked = 0;
   for (uint64_t i = 0; i < segments; i++) {
@@ -122,7 +123,7 @@ static void prime(void) {
   set_slot(SEGMENTS);
   (void)store_all(view, SEGMENTS, 0, &stores); /* the segment table is there too */
   REQUIRE(gmap_unmap(space, 0, SEGMENTS * MIB, 0, NULL));
-  for (uint64_t page = 0; page < SEGMENTS * 256; page += 32) memory[page * 4096] = 1; /* what is resident later is so now */
+  for (uint64_t page = 0; page < SEGMENTS * 256; page += 32) memory[page * 4096] = 1; /* resident now, as later */
   for (int i = 0; i < 3; i++) REQUIRE(gmap_vcpu_close(vcpu[i]));
 }
 
@@ -141,8 +142,8 @@ static void progress(uint64_t done, uint64_t count, double since) {
   static uint64_t told;
   if (done * 20 / count == told) return;
   told = done * 20 / count;
-  fprintf(stderr, "  %3" PRIu64 " %%  %" PRIu64 " splits, %.0f s, resident %" PRIu64 " KiB\n", told * 5, done, seconds() - since,
-          resident_kib());
+  fprintf(stderr, "  %3" PRIu64 " %%  %" PRIu64 " splits, %.0f s, resident %" PRIu64 " KiB\n", told * 5, done,
+          seconds() - since, resident_kib());
 }
 
 static int is_back(const char *what, uint64_t before, uint64_t after) {
@@ -173,7 +174,8 @@ int main(int argc, char **argv) {
     REQUIRE(gmap_unmap(space, 0, SEGMENTS * MIB, 0, NULL));
     now = space_stats();
     done = now.splits - first.splits;
-    if ((now.pages_unmapped - first.pages_unmapped) / 256 < done) done = (now.pages_unmapped - first.pages_unmapped) / 256;
+    uint64_t unmapped = (now.pages_unmapped - first.pages_unmapped) / 256;
+    done = unmapped < done ? unmapped : done;
     if (resident == 0 && done >= count / 100) resident = resident_kib();
     progress(done < count ? done : count, count, begin);
   }
@@ -183,10 +185,11 @@ int main(int argc, char **argv) {
   double took = seconds() - begin;
   now = space_stats();
   gmap_engine_stats after = engine_stats();
-  printf("splits %" PRIu64 " (lost races %" PRIu64 "), segments unmapped %" PRIu64 ", remapped %" PRIu64 ", graces %" PRIu64
-         ", stores %" PRIu64 ", %.1f s\n",
-         now.splits - first.splits, now.splits_lost - first.splits_lost, (now.pages_unmapped - first.pages_unmapped) / 256,
-         now.segments_mapped - first.segments_mapped, now.grace_periods - first.grace_periods,
+  printf("splits %" PRIu64 " (lost races %" PRIu64 "), segments unmapped %" PRIu64 ", remapped %" PRIu64
+         ", graces %" PRIu64 ", stores %" PRIu64 ", %.1f s\n",
+         now.splits - first.splits, now.splits_lost - first.splits_lost,
+         (now.pages_unmapped - first.pages_unmapped) / 256, now.segments_mapped - first.segments_mapped,
+         now.grace_periods - first.grace_periods,
          writers[0].stores + writers[1].stores, took);
   printf("%-34s %12s %12s\n", "", "before", "after");
   int back = is_back("arena committed, bytes", before.committed_bytes, after.committed_bytes);

@@ -23,9 +23,9 @@ internal sealed class ObjectSnapshot
         Type[] anchors = [typeof(GmapNative.Space.SpaceCounters), typeof(GmapNative.Exports.Spaces)];
         IEnumerable<Type> types = anchors.SelectMany(anchor => anchor.Assembly.GetTypes())
             .Where(type => !type.ContainsGenericParameters && !type.IsDefined(typeof(CompilerGeneratedAttribute)));
-        foreach (FieldInfo field in types.SelectMany(type => type.GetFields(Declared)).Where(field => field is { IsStatic: true, IsLiteral: false }))
+        foreach (FieldInfo field in types.SelectMany(type => type.GetFields(Declared)))
         {
-            if (!field.IsDefined(typeof(ThreadStaticAttribute)))
+            if (field is { IsStatic: true, IsLiteral: false } && !field.IsDefined(typeof(ThreadStaticAttribute)))
             {
                 Add($"{field.DeclaringType!.Name}.{field.Name}", field.GetValue(null));
             }

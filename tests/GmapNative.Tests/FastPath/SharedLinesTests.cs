@@ -91,7 +91,7 @@ public sealed unsafe class SharedLinesTests
         View second = test.OpenView();
         Assert.That((ulong)test.View.Address % 128, Is.Zero);
         Assert.That((long)Math.Abs(second.Address - test.View.Address), Is.GreaterThanOrEqualTo(128));
-        Assert.That((long)Math.Abs((nint)test.Space.Words - test.View.Address), Is.GreaterThanOrEqualTo(128), "read by all, written by harvests");
+        Assert.That((long)Math.Abs((nint)test.Space.Words - test.View.Address), Is.GreaterThanOrEqualTo(128), "harvests write it");
         nint sections = (nint)Unsafe.AsPointer(ref LibrarySections.Word(1)) - (nint)Unsafe.AsPointer(ref LibrarySections.Word(0));
         Assert.That((long)sections, Is.GreaterThanOrEqualTo(128));
     }

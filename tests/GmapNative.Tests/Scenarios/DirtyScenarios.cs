@@ -21,8 +21,9 @@ public sealed class DirtyScenarios : ScenarioFixture
         using TestSpace test = Make();
         test.Write(0);
         Assert.That(test.Harvest(1), Is.EqualTo(new[] { 0 }));
-        int fourth = 4; // page 3, clean when the unmapper looked at it
-        using (var unmap = new HeldThread(Place.Poured, () => Assert.That(RangeCalls.Unmap(test.Space, 0, Segment, out _), Is.Zero), fourth))
+        const int Fourth = 4; // page 3, clean when the unmapper looked at it
+        void Unmap() => Assert.That(RangeCalls.Unmap(test.Space, 0, Segment, out _), Is.Zero);
+        using (var unmap = new HeldThread(Place.Poured, Unmap, Fourth))
         {
             Store(test, test.View, 3 * Page, 13);
             unmap.GoOn();

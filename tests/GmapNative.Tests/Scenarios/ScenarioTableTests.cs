@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 using System.Linq;
 using System.Reflection;
@@ -21,7 +22,7 @@ public sealed partial class ScenarioTableTests
     {
         Row[] rows = Rows();
         Assert.That(rows.Select(row => row.Number), Is.EqualTo(Enumerable.Range(1, Last)), "one row each, in order");
-        Assert.That(rows.Where(row => row.Tests.Length == 0 && !row.Why.StartsWith("not yet: ", System.StringComparison.Ordinal)), Is.Empty);
+        Assert.That(rows.Where(row => row.Tests.Length == 0 && !row.Why.StartsWith("not yet: ", StringComparison.Ordinal)), Is.Empty);
     }
 
     [Test]
