@@ -1,6 +1,6 @@
 // Vcpus on one space at the same time: what each gets done beside what one alone gets done. Every thread does the same
-// work on as many pages of its own; they lie in segments of its own, or in segments that all threads share, page by page
-// in turn (eight pages are a cache line of entries). One after the other in every round, so that a busy moment of the
+// work on as many pages of its own; they lie in segments of its own, or in segments that all share, page by page in turn
+// (eight pages are a cache line of entries). One after the other in every round, so that a busy moment of the
 // machine falls on all of them; medians.
 #include <pthread.h>
 #include <sched.h>

@@ -2,8 +2,8 @@
  *
  * reclaim.c - splits, unmaps and remaps without end: does the memory of the tables come back? Two vcpus store into 1024
  * segments through the inline header, each store to a segment that is not there maps and splits it; the main thread
- * unmaps all of them, again and again, until COUNT leaves were split and COUNT page tables unmapped. Then nothing may be
- * left: the arena and all that is in it have their starting sizes, to the byte. Exit status 0 if so.
+ * unmaps all of them, again and again, until COUNT leaves were split and COUNT page tables unmapped. Then nothing may
+ * be left: the arena and all that is in it have their starting sizes, to the byte. Exit status 0 if so.
  *
  * usage: gmap-reclaim [COUNT]      (default 100000000) */
 #include <inttypes.h>

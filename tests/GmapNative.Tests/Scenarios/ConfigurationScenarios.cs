@@ -1,7 +1,6 @@
 using System.Linq;
 using System.Threading;
 using GmapNative.Backing;
-using GmapNative.Bits;
 using GmapNative.Memory;
 using GmapNative.Space;
 using GmapNative.Tests.Model;

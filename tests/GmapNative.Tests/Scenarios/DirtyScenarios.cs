@@ -1,7 +1,6 @@
 using System;
 using System.Linq;
 using System.Threading;
-using GmapNative.Bits;
 using GmapNative.Memory;
 using GmapNative.Space;
 using GmapNative.Tests.Model;
