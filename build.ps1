@@ -9,7 +9,7 @@ $ErrorActionPreference = 'Stop'
 Set-Location $PSScriptRoot
 $env:DOTNET_CLI_TELEMETRY_OPTOUT = '1'
 $env:DOTNET_NOLOGO = '1'
-$Verbs = 'setup', 'build', 'trace', 'test', 'demo', 'perf', 'format', 'clean', 'help'
+$Verbs = 'setup', 'build', 'trace', 'test', 'demo', 'perf', 'reclaim', 'format', 'clean', 'help'
 
 function Invoke-Tool([string] $Program, [string[]] $Arguments) {
     & $Program @Arguments
@@ -47,6 +47,7 @@ switch ($Verb) {
     'test' { Invoke-OnLinux }
     'demo' { Invoke-OnLinux }
     'perf' { Invoke-OnLinux }
+    'reclaim' { Invoke-OnLinux }
     'format' {
         if ($IsLinux) { Invoke-OnLinux }
         else {

@@ -55,6 +55,7 @@ usage: ./build.sh VERB [OPTIONS]
   test      every test; OPTIONS go to the test runner: --filter 'FullyQualifiedName~Dirty'
   demo      live-migrate a running guest; OPTIONS go to gmap-migrate: --memory 512M --json
   perf      what the engine's paths cost beside plain C, on this machine; OPTIONS: the guest's size in GiB (64)
+  reclaim   COUNT (100000000) splits, unmaps and remaps while two vcpus write: the arena ends as it began, or it fails
   format    lay out the C# sources; --check only tells whether they are
   clean     remove everything that a build made
   help      this text
@@ -278,6 +279,14 @@ run_perf() {
     "$OUT/gmap-costs" "$@"
 }
 
+run_reclaim() {
+    mkdir -p "$OUT"
+    # shellcheck disable=SC2086 # flags are words
+    $CC $CFLAGS -D_GNU_SOURCE -pthread "-I$INC" perf/reclaim/reclaim.c -o "$OUT/gmap-reclaim" "-L$LIB" -lgmapnative \
+        "-Wl,-rpath,$LIB"
+    "$OUT/gmap-reclaim" "$@"
+}
+
 format() {
     local options=(--severity warn --no-restore)
     if [[ ${1:-} == --check ]]; then
@@ -300,6 +309,7 @@ case $verb in
     trace) build; publish_trace ;;
     test) build; publish_trace; build_tests; run_tests "$@" ;; # no &&: it would switch errexit off
     perf) build; run_perf "$@" ;;
+    reclaim) build; run_reclaim "$@" ;;
     demo) build; run_demo "$@" ;;
     format) setup; format "$@" ;;
     clean) clean ;;

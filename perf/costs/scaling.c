@@ -1,6 +1,7 @@
-// Vcpus on one space at the same time: what each gets done beside what one alone gets done. Every thread does the same work on as many
-// pages of its own; they lie in segments of its own, or in segments that all threads share, page by page in turn (eight pages are a
-// cache line of entries). One after the other in every round, so that a busy moment of the machine falls on all of them; medians.
+// Vcpus on one space at the same time: what each gets done beside what one alone gets done. Every thread does the same
+// work on as many pages of its own; they lie in segments of its own, or in segments that all share, page by page in turn
+// (eight pages are a cache line of entries). One after the other in every round, so that a busy moment of the
+// machine falls on all of them; medians.
 #include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
@@ -140,9 +141,11 @@ static void table_row(int harvester) {
 }
 
 static void open_guest(void) {
-  gmap_engine_config engine_is = {.struct_size = sizeof engine_is, .flags = GMAP_ENGINE_HUGE_ARENA, .arena_bytes = 64 * MIB};
+  gmap_engine_config engine_is = {.struct_size = sizeof engine_is, .arena_bytes = 64 * MIB};
   gmap_space_config space_is = {.struct_size = sizeof space_is, .limit = 1024 * MIB - 1};
-  gmap_slot slot = {.struct_size = sizeof slot, .flags = GMAP_SLOT_LOG_DIRTY, .id = 1, .size = 1024 * MIB, .host_addr = HOST};
+  gmap_slot slot = {.struct_size = sizeof slot, .flags = GMAP_SLOT_LOG_DIRTY, .id = 1};
+  slot.size = 1024 * MIB;
+  slot.host_addr = HOST; // never touched
   CHECK(gmap_engine_create(&engine_is, &engine));
   CHECK(gmap_space_create(engine, &space_is, &space));
   CHECK(gmap_slot_set(space, &slot));
@@ -156,8 +159,8 @@ int scaling(void) {
     workers[i].me = i;
     if (pthread_create(&workers[i].thread, NULL, run, &workers[i]) != 0) exit(1);
   }
-  printf("\n%ld processors, n vcpus: million operations a second for each, that beside one vcpu alone, and ns of a processor's time"
-         " an operation (medians of %d)\n",
+  printf("\n%ld processors, n vcpus: million operations a second for each, that beside one vcpu alone, and ns of a "
+         "processor's time an operation (medians of %d)\n",
          sysconf(_SC_NPROCESSORS_ONLN), ROUNDS);
   printf("%-40s %-7s %-4s", "work", "segment", "harv");
   for (int kind = 0; kind < KINDS; kind++) printf(" %7u %4s %6s", counts[kind], "of 1", "ns");

@@ -69,6 +69,10 @@ internal static class DirtyTake
         {
             entry = cell.Load(); // aged, used, or split: then its children are dirty like it
         }
+        if (rearm && !entry.IsSoftDirty)
+        {
+            cell.SetSummary(SegmentCell.AllLines); // the children have been left dirty: the caller takes them from the table
+        }
         Probe.At(Place.EntryArmed);
         return entry.IsSoftDirty;
     }

@@ -156,6 +156,7 @@ public sealed class HarvestTests
     }
 
     [Test]
+    [Property("Scenario", 25)]
     public void Clear_takes_exactly_the_set_bits()
     {
         using TestSpace test = Make();
@@ -180,6 +181,7 @@ public sealed class HarvestTests
     [TestCase(1UL, 64UL)]
     [TestCase(0UL, 63UL)]
     [TestCase(32UL, 480UL)]
+    [Property("Scenario", 25)]
     public void Clear_wants_whole_words(ulong first, ulong count)
     {
         using TestSpace test = Make();
@@ -252,6 +254,7 @@ public sealed class HarvestTests
     }
 
     [Test]
+    [Property("Scenario", 13)]
     public void Unmapping_keeps_the_dirt()
     {
         using TestSpace test = Make();

@@ -62,6 +62,8 @@ public sealed class AllocationFailureTests
     private static SlotRequest High => s_slot with { Id = 2, GuestAddress = 2 * TwoGigabytes };
 
     [Test]
+    [Property("Scenario", 6)]
+    [Property("Scenario", 53)]
     public void Every_allocation_in_turn_fails_and_the_call_is_repeated()
     {
         (string Name, Func<TestSpace, int> Run)[] steps = Steps();
@@ -100,6 +102,7 @@ public sealed class AllocationFailureTests
     [TestCase(256 << 10)]
     [TestCase(320 << 10)]
     [TestCase(1 << 20)]
+    [Property("Scenario", 10)]
     public void Exhausted_arena_serves_again_after_an_unmap(int limit)
     {
         const int Segments = 72;

@@ -75,6 +75,7 @@ public sealed class PinnedBitmapTests
     }
 
     [Test]
+    [Property("Scenario", 16)]
     public void No_bit_is_lost_between_setters_and_a_mover()
     {
         const int Bits = 64 * 64 * 8;

@@ -14,6 +14,7 @@ namespace GmapNative.Tests.Review;
 public sealed unsafe class InsideTests
 {
     [Test]
+    [Property("Scenario", 55)]
     public void A_thread_inside_is_not_caught_by_a_slot_change_that_waits_for_it()
     {
         using var host = new Host(4 * Host.Segment);

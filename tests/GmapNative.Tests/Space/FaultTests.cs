@@ -47,6 +47,7 @@ public sealed class FaultTests
     }
 
     [Test]
+    [Property("Scenario", 9)]
     public void First_write_splits_one_leaf_and_makes_one_page_dirty()
     {
         using TestSpace test = Make();
@@ -211,6 +212,7 @@ public sealed class FaultTests
     }
 
     [Test]
+    [Property("Scenario", 11)]
     public void Populate_for_reading_leaves_pages_clean_and_stops_at_a_hole()
     {
         using TestSpace test = Make();

@@ -92,6 +92,7 @@ public sealed class SlotTests
     }
 
     [Test]
+    [Property("Scenario", 20)]
     public void Two_slots_on_the_same_memory_are_each_tracked()
     {
         using TestSpace test = Make();

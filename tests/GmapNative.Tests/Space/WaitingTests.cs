@@ -42,6 +42,7 @@ public sealed class WaitingTests
     [TestCase("slot")]
     [TestCase("limit")]
     [TestCase("destroy")]
+    [Property("Scenario", 28)]
     public void Call_that_waits_is_refused_inside_a_section(string call)
     {
         using TestSpace test = Make();
