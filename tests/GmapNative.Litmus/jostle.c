@@ -14,6 +14,12 @@ void jostle_begin(const options *o, uint64_t seed) {
   one_in = o->jostle;
 }
 
+void pause_for(unsigned microseconds) {
+  struct timespec nap = {0, 0};
+  nap.tv_nsec = (long)microseconds * 1000;
+  if (microseconds != 0) nanosleep(&nap, NULL);
+}
+
 void jostle(unsigned place) {
   static const struct timespec nap = {0, 20000}, sleep_ = {0, 400000};
   volatile unsigned spin;

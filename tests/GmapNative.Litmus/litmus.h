@@ -19,7 +19,7 @@
 #define SECOND_SLOT 643u      /* where two judged slots meet: in a line of 8 entries */
 #define MAX_WRITERS 8u
 #define MAX_LANES (2 * MAX_WRITERS)
-#define MAX_SPOTS 64u
+#define MAX_SPOTS 256u
 #define MAX_HARVESTERS 2u
 #define MAX_SLOTS 2u
 #define BITMAP_WORDS ((JUDGED_PAGES + 63) / 64)
@@ -37,6 +37,7 @@ enum layout {
   SEGMENTS, /* one line after the other, in four segments in turn */
   RUN,      /* one after the other, over the border of two segments */
   BORDER,   /* on both sides of the border of the two slots */
+  DENSE,    /* all pages of a segment */
 };
 
 /* What a harvester may do in a round. */
@@ -68,6 +69,7 @@ typedef struct program {
   unsigned readers;
   unsigned operator;  /* UNMAPS ...; 0: there is none */
   uint32_t policy;    /* GMAP_SPLIT_* */
+  unsigned pause;     /* microseconds between two sections of a writer: segments are clean now and then */
 } program;
 
 /* Deliberate mistakes of the harness itself (README.md, "Twins"). */
@@ -111,6 +113,7 @@ typedef struct world {
   uint8_t visible[MAX_LANES];   /* this lane's stores are marked before they can be seen in memory */
   uint64_t begun;               /* nanoseconds */
   int stop_guests, stop_harvests, guests_ready;
+  uint32_t scribbled[JUDGED_PAGES]; /* of pages nobody judges: odd after a store to it, even again after its discard */
   /* By lane and spot: the stamp of the last store that was begun, and of the last one that was done. Written by the
    * lane's owner. Not guest memory. */
   uint64_t started[MAX_LANES][MAX_SPOTS] __attribute__((aligned(64)));
@@ -131,6 +134,7 @@ typedef struct harvester {
   int decoy;             /* a page whose bit the caller had set before an ORed harvest, or -1 */
   uint64_t before[MAX_LANES][MAX_SPOTS];  /* what this round must deliver */
   uint64_t earlier[MAX_LANES][MAX_SPOTS]; /* the same of the last round that cleaned the spot */
+  uint32_t scribbled[JUDGED_PAGES];       /* before this round */
 } harvester;
 
 typedef struct writer {
@@ -200,6 +204,7 @@ void demand(world *w, gmap_status status, const char *call);
 /* jostle.c: holds the calling thread up, now and then. */
 void jostle_begin(const options *o, uint64_t seed);
 void jostle(unsigned place);
+void pause_for(unsigned microseconds);
 
 /* crash.c */
 void catch_crashes(world *w);
@@ -209,7 +214,8 @@ void *write_on(void *writer_);
 void *read_on(void *world_);
 void *operate(void *world_);
 void *harvest_on(void *harvester_);
-void visit(world *w, uint64_t *random); /* opens a vcpu, stores into the other slot, closes it */
+void visit(world *w, uint64_t *random, unsigned page); /* opens a vcpu, stores if it can, closes it */
+void expect_holes(world *w, unsigned first, unsigned pages); /* nothing is mapped there any more */
 
 /* oracle.c */
 void oracle_begins(harvester *h);

@@ -26,7 +26,9 @@ static int is_reported(const harvester *h, unsigned page) {
  * has not said so yet, where the mark comes before the store (1). The loads acquire: the harvest begins after them. */
 void oracle_begins(harvester *h) {
   world *w = h->w;
-  unsigned lane, spot;
+  unsigned lane, spot, page;
+  for (page = 7; page < JUDGED_PAGES; page += 8)
+    h->scribbled[page] = __atomic_load_n(&w->scribbled[page], __ATOMIC_ACQUIRE);
   __atomic_fetch_add(&h->round, 1, __ATOMIC_SEQ_CST);
   for (lane = 0; lane < w->lanes; lane++) {
     for (spot = 0; spot < w->spots; spot++) {
@@ -51,7 +53,13 @@ static void copy_page(world *w, unsigned page) {
 static void check_reported(harvester *h, unsigned page) {
   world *w = h->w;
   unsigned all = w->program->policy == GMAP_SPLIT_NEVER, lane, spot; /* its leaves are dirty as a whole */
-  if (!is_judged(w, page) || (int)page == h->decoy) return;
+  if ((int)page == h->decoy) return;
+  if (!is_judged(w, page)) {
+    uint32_t now = __atomic_load_n(&w->scribbled[page], __ATOMIC_ACQUIRE);
+    if (now == h->scribbled[page] && now % 2 == 0)
+      violation(w, "page %u is reported, and was discarded or not yet written (harvester %u)", page, h->me);
+    return;
+  }
   for (spot = 0; spot < w->spots; spot++) {
     if (all ? w->page_of[spot] / 256 != page / 256 : w->page_of[spot] != page) continue;
     for (lane = 0; lane < w->lanes; lane++)

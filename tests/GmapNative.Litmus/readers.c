@@ -45,6 +45,17 @@ static void check_load(world *w, unsigned lane, unsigned spot, uint64_t at_least
               (unsigned long long)stamp_of(value), (unsigned long long)at_least);
 }
 
+/* The other slot may go at any time: then its addresses are the guest's fault. */
+static void look_at_other(world *w, gmap_view *view, uint64_t *random) {
+  uint64_t at = guest_of(JUDGED_PAGES + (unsigned)below(random, WORLD_PAGES - JUDGED_PAGES));
+  void *host = NULL;
+  gmap_status status = gmap_load_resolve(view, at, 8, &host, NULL);
+  if (status < 0) demand(w, status, "gmap_fault");
+  if (status == 0 && host != w->memory + (at - GUEST))
+    violation(w, "a load from guest address 0x%llx is translated to %p", (unsigned long long)at, host);
+  if (status == 0) (void)guest_load((const uint64_t *)host);
+}
+
 void *read_on(void *world_) {
   world *w = (world *)world_;
   gmap_cache_entry *cache = (gmap_cache_entry *)calloc(CACHE, sizeof *cache);
@@ -65,6 +76,7 @@ void *read_on(void *world_) {
       if (w->options->control == STALE_READ && stamp_of(value) > 1000) value -= 1000ull << 16;
       check_load(w, lane, spot, at_least, value);
     }
+    if (!by_call && w->program->operator & SLOTS) look_at_other(w, view, &random);
     if (!by_call) gmap_leave(view);
     count(&w->result->reads, BURST);
   }
@@ -73,20 +85,33 @@ void *read_on(void *world_) {
   return NULL;
 }
 
-/* A store into the other slot, which may not be there, and into a page that nobody judges. */
-void visit(world *w, uint64_t *random) {
-  uint64_t at = guest_of(JUDGED_PAGES + (unsigned)below(random, WORLD_PAGES - JUDGED_PAGES)), vcpu;
+/* A store to a page that may not be there; to one that nobody judges. */
+void visit(world *w, uint64_t *random, unsigned page) {
+  uint64_t at = guest_of(page), vcpu;
   gmap_view *view;
   void *host;
   open_view(w, &vcpu, &view);
   gmap_enter(view);
-  if (w->program->operator & DISCARDS && below(random, 2) != 0)
-    at = guest_of(w->page_of[below(random, w->spots)] | 7u);
+  if (page < JUDGED_PAGES) __atomic_fetch_or(&w->scribbled[page], 1, __ATOMIC_ACQ_REL);
   if (gmap_store_resolve(view, at, 8, &host, NULL) == 0) {
     if (host != w->memory + (at - GUEST))
       violation(w, "a store to guest address 0x%llx is translated to %p", (unsigned long long)at, host);
     guest_store((uint64_t *)host, *random);
   }
   if (below(random, 2) != 0) gmap_leave(view); /* closing counts as leave */
+  demand(w, gmap_vcpu_close(vcpu), "gmap_vcpu_close");
+}
+
+void expect_holes(world *w, unsigned first, unsigned pages) {
+  uint64_t vcpu;
+  gmap_view *view;
+  unsigned page;
+  void *host;
+  open_view(w, &vcpu, &view);
+  gmap_enter(view);
+  for (page = first; page < first + pages; page++)
+    if (gmap_load_ptr(view, guest_of(page), 8, &host) != GMAP_INLINE_ASK)
+      violation(w, "page %u is still mapped after its slot was deleted", page);
+  gmap_leave(view);
   demand(w, gmap_vcpu_close(vcpu), "gmap_vcpu_close");
 }

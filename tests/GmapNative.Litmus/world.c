@@ -82,6 +82,7 @@ static unsigned page_of_spot(const program *p, unsigned spot) {
     case LINES: return 200 + spot / 7 * 8 + spot % 7;
     case SPREAD: return 256 + spot * 8 % 256 + spot * 8 / 256;
     case SEGMENTS: return spot % 4 * 256 + spot / 4 * 8;
+    case DENSE: return 256 + spot;
     case RUN: return 512 - p->spots / 2 + spot;
     default: return SECOND_SLOT - p->spots / 2 + spot;
   }

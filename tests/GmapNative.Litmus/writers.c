@@ -60,7 +60,7 @@ static void ask(writer *me, gmap_view *view) {
 static unsigned choose_spot(writer *me) {
   const world *w = me->w;
   unsigned own = w->program->own ? (w->spots - me->me + w->writers - 1) / w->writers : w->spots;
-  unsigned among = own < 8 || below(&me->random, 32) == 0 ? own : own / 8;
+  unsigned among = own < 8 || w->program->layout == DENSE || below(&me->random, 32) == 0 ? own : own / 8;
   return w->program->own ? me->me + w->writers * (unsigned)below(&me->random, among)
                          : (unsigned)below(&me->random, among);
 }
@@ -188,6 +188,7 @@ void *write_on(void *writer_) {
       case BY_MARK: store_and_mark(me); break;
       default: store_in_section(me, view, cache); break;
     }
+    pause_for(w->program->pause);
   }
   demand(w, gmap_vcpu_close(vcpu), "gmap_vcpu_close");
   free(cache);
