@@ -56,6 +56,11 @@ static void look_at_other(world *w, gmap_view *view, uint64_t *random) {
   if (status == 0) (void)guest_load((const uint64_t *)host);
 }
 
+/* While its slot may be going. */
+static void split_other(world *w) {
+  demand(w, gmap_split(w->space, guest_of(JUDGED_PAGES), (WORLD_PAGES - JUDGED_PAGES) * PAGE, 0, NULL), "gmap_split");
+}
+
 void *read_on(void *world_) {
   world *w = (world *)world_;
   gmap_cache_entry *cache = (gmap_cache_entry *)calloc(CACHE, sizeof *cache);
@@ -78,6 +83,7 @@ void *read_on(void *world_) {
     }
     if (!by_call && w->program->operator & SLOTS) look_at_other(w, view, &random);
     if (!by_call) gmap_leave(view);
+    if (by_call && w->program->operator & SLOTS) split_other(w);
     count(&w->result->reads, BURST);
   }
   demand(w, gmap_vcpu_close(vcpu), "gmap_vcpu_close");
