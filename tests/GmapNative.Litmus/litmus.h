@@ -54,6 +54,7 @@ enum {
   COLLAPSES = 64,
   AGES = 128,
   DISCARDS = 256, /* of the pages that nobody judges */
+  FILLS = 512,    /* all pages of the dense segment become dirty, then one leaf, then a table again */
 };
 
 typedef struct program {
@@ -113,6 +114,7 @@ typedef struct world {
   uint8_t visible[MAX_LANES];   /* this lane's stores are marked before they can be seen in memory */
   uint64_t begun;               /* nanoseconds */
   int stop_guests, stop_harvests, guests_ready;
+  uint64_t fills_begun, fills_done; /* of the dense segment: dirty without a store */
   uint32_t scribbled[JUDGED_PAGES]; /* of pages nobody judges: odd after a store to it, even again after its discard */
   /* By lane and spot: the stamp of the last store that was begun, and of the last one that was done. Written by the
    * lane's owner. Not guest memory. */
@@ -135,6 +137,7 @@ typedef struct harvester {
   uint64_t before[MAX_LANES][MAX_SPOTS];  /* what this round must deliver */
   uint64_t earlier[MAX_LANES][MAX_SPOTS]; /* the same of the last round that cleaned the spot */
   uint32_t scribbled[JUDGED_PAGES];       /* before this round */
+  uint64_t fills, earlier_fills;          /* done before this round; before the last one that cleaned everything */
 } harvester;
 
 typedef struct writer {

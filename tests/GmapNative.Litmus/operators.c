@@ -76,6 +76,16 @@ static void collapse(world *w) {
   demand(w, gmap_collapse(w->space, GUEST, JUDGED_PAGES * PAGE, 0, NULL), "gmap_collapse");
 }
 
+/* A dirty leaf is split while a harvest may be taking it: the child is as the leaf is then, not as it was. */
+static void fill(world *w) {
+  uint64_t at = guest_of(256);
+  __atomic_fetch_add(&w->fills_begun, 1, __ATOMIC_SEQ_CST);
+  demand(w, gmap_populate(w->space, at, MIB, GMAP_ACCESS_WRITE, 0, NULL), "gmap_populate");
+  __atomic_fetch_add(&w->fills_done, 1, __ATOMIC_SEQ_CST);
+  demand(w, gmap_collapse(w->space, at, MIB, 0, NULL), "gmap_collapse");
+  demand(w, gmap_split(w->space, at, MIB, 0, NULL), "gmap_split");
+}
+
 static void age(world *w, uint64_t *random) {
   uint64_t at, size;
   choose_range(random, &at, &size);
@@ -99,6 +109,7 @@ static void operate_once(world *w, unsigned what, uint64_t *random) {
     case SPLITS: split(w, random); break;
     case COLLAPSES: collapse(w); break;
     case AGES: age(w, random); break;
+    case FILLS: fill(w); break;
     case DISCARDS: discard(w, random); break;
     default: visit(w, random, JUDGED_PAGES + (unsigned)below(random, OTHER_PAGES)); break;
   }
@@ -110,7 +121,7 @@ void *operate(void *world_) {
   uint64_t random = seed_of(w, 'o', 0);
   jostle_begin(w->options, seed_of(w, 'p', 0));
   while (!is_set(&w->stop_guests)) {
-    unsigned what = 1u << below(&random, 9);
+    unsigned what = 1u << below(&random, 10);
     if (!(w->program->operator & what)) continue;
     operate_once(w, what, &random);
     sched_yield();

@@ -27,6 +27,7 @@ static int is_reported(const harvester *h, unsigned page) {
 void oracle_begins(harvester *h) {
   world *w = h->w;
   unsigned lane, spot, page;
+  h->fills = __atomic_load_n(&w->fills_done, __ATOMIC_ACQUIRE);
   for (page = 7; page < JUDGED_PAGES; page += 8)
     h->scribbled[page] = __atomic_load_n(&w->scribbled[page], __ATOMIC_ACQUIRE);
   __atomic_fetch_add(&h->round, 1, __ATOMIC_SEQ_CST);
@@ -60,6 +61,7 @@ static void check_reported(harvester *h, unsigned page) {
       violation(w, "page %u is reported, and was discarded or not yet written (harvester %u)", page, h->me);
     return;
   }
+  if (page / 256 == 1 && __atomic_load_n(&w->fills_begun, __ATOMIC_ACQUIRE) > h->earlier_fills) return;
   for (spot = 0; spot < w->spots; spot++) {
     if (all ? w->page_of[spot] / 256 != page / 256 : w->page_of[spot] != page) continue;
     for (lane = 0; lane < w->lanes; lane++)
@@ -121,6 +123,7 @@ static void let_others_copy(const harvester *h, const uint64_t *rounds) {
 static void keep_stamps(harvester *h) {
   unsigned lane, spot;
   if (h->kind == NO_REARM) return; /* what it reports is reported again */
+  if (h->count == h->slot->pages) h->earlier_fills = h->fills; /* programs with fills have one slot */
   for (spot = 0; spot < h->w->spots; spot++)
     for (lane = 0; in_range(h, h->w->page_of[spot]) && lane < h->w->lanes; lane++)
       h->earlier[lane][spot] = h->before[lane][spot];

@@ -36,6 +36,7 @@ const program programs[] = {
   {"other-slot", "wcm", SEGMENTS, 32, 3, 0, 1, WHOLE, 1, 1, LOGGING | SLOTS, GMAP_SPLIT_LAZY, 0},
   {"split", "wcm", SEGMENTS, 32, 3, 0, 1, WHOLE | PART, 1, 1, SPLITS | COLLAPSES, GMAP_SPLIT_LAZY, 100},
   {"collapse-dirty", "wcw", DENSE, 256, 3, 0, 1, WHOLE, 1, 1, SPLITS | COLLAPSES, GMAP_SPLIT_LAZY, 0},
+  {"fill", "ww", DENSE, 256, 2, 0, 1, WHOLE, 1, 0, FILLS, GMAP_SPLIT_LAZY, 200},
   {"age", "wcmx", RUN, 24, 4, 0, 1, WHOLE, 1, 1, AGES | SPLITS | COLLAPSES, GMAP_SPLIT_LAZY, 50},
   {"discard", "wcgd", LINES, 28, 4, 0, 2, WHOLE | PART | GET_CLEAR, 1, 1, DISCARDS, GMAP_SPLIT_LAZY, 0},
   {"operator", "wcxg", BORDER, 16, 4, 0, 2, WHOLE | PART | GET_CLEAR, 2, 1,

@@ -51,7 +51,9 @@ internal static class DirtyTake
         return System.Numerics.BitOperations.PopCount(taken);
     }
 
-    /// <summary>Makes a leaf clean and protected; its 256 pages are in <paramref name="log"/> first. False if it was clean.</summary>
+    /// <summary>
+    /// Makes a leaf clean and protected; its 256 pages are in <paramref name="log"/> first. False if it was clean, or is split now.
+    /// </summary>
     public static bool Leaf(SegmentCell cell, Slot slot, ulong segment, PinnedBitmap? log, bool rearm = true)
     {
         SegmentEntry entry = cell.Load();
@@ -67,7 +69,13 @@ internal static class DirtyTake
         }
         while (rearm && entry.IsSoftDirty && !cell.TryReplace(entry, entry.WithArmed))
         {
-            entry = cell.Load(); // aged, used, or split: then its children are dirty like it
+            entry = cell.Load(); // aged, used, or split
+        }
+        if (rearm && !entry.IsLeaf)
+        {
+            // Split: its children are dirty like it, and the caller takes them by their lines. Left marked with no summary bit, they
+            // would be reported again when somebody writes beside them.
+            cell.SetSummary(SegmentCell.AllLines);
         }
         Probe.At(Place.EntryArmed);
         return entry.IsSoftDirty;
