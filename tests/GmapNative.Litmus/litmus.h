@@ -90,6 +90,7 @@ typedef struct options {
 /* What a test's process tells its parent, in shared memory: also when it dies. */
 typedef struct result {
   uint64_t stores, harvests, pages, reads, operations;
+  uint64_t splits, collapses, unmapped; /* the library's own counts */
   uint64_t milliseconds;
   int32_t said;        /* a violation, or why it could not be tried, is in text: the first one counts */
   int32_t code;

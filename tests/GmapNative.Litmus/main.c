@@ -60,10 +60,12 @@ static void print_string(const char *text) {
 
 static void print_json(const program *p, const options *o, const result *r) {
   printf("{\"test\": \"%s\", \"result\": \"%s\", \"seed\": %llu, \"milliseconds\": %llu, \"stores\": %llu, "
-         "\"harvests\": %llu, \"pages\": %llu, \"reads\": %llu, \"operations\": %llu, \"text\": ",
+         "\"harvests\": %llu, \"pages\": %llu, \"reads\": %llu, \"operations\": %llu, "
+         "\"splits\": %llu, \"collapses\": %llu, \"unmapped\": %llu, \"text\": ",
          p->name, word_for(r->code), (unsigned long long)o->seed, (unsigned long long)r->milliseconds,
          (unsigned long long)r->stores, (unsigned long long)r->harvests, (unsigned long long)r->pages,
-         (unsigned long long)r->reads, (unsigned long long)r->operations);
+         (unsigned long long)r->reads, (unsigned long long)r->operations, (unsigned long long)r->splits,
+         (unsigned long long)r->collapses, (unsigned long long)r->unmapped);
   print_string(r->text);
   puts("}");
 }

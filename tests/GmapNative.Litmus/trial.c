@@ -59,6 +59,16 @@ static void wait_and_stop(cast *all) {
   for (i = 0; i < p->harvesters; i++) pthread_join(all->harvesters[i].thread, NULL);
 }
 
+static void count_changes(world *w) {
+  gmap_space_stats stats;
+  memset(&stats, 0, sizeof stats);
+  stats.struct_size = sizeof stats;
+  demand(w, gmap_space_get_stats(w->space, &stats), "gmap_space_get_stats");
+  w->result->splits = stats.splits;
+  w->result->collapses = stats.collapses;
+  w->result->unmapped = stats.pages_unmapped;
+}
+
 void run_trial(const program *p, const options *o, result *r) {
   cast *all = (cast *)aligned_alloc(64, (sizeof *all + 63) & ~(size_t)63);
   world *w = &all->w;
@@ -80,6 +90,7 @@ void run_trial(const program *p, const options *o, result *r) {
   wait_and_stop(all);
   last_round(&all->harvesters[0]);
   compare_all(w);
+  count_changes(w);
   world_close(w);
   r->milliseconds = (nanoseconds() - w->begun) / 1000000u;
   r->code = EXIT_PASS;
