@@ -19,6 +19,7 @@ const program programs[] = {
   {"devices", "gdgd", LINES, 21, 4, 0, 1, WHOLE, 1, 0, 0, GMAP_SPLIT_LAZY, 0},
   {"slow-devices", "gd", LINES, 7, 2, 0, 1, WHOLE, 1, 0, 0, GMAP_SPLIT_LAZY, 20},
   {"faults", "mfmf", SEGMENTS, 32, 4, 0, 1, WHOLE, 1, 0, 0, GMAP_SPLIT_LAZY, 0},
+  {"slow-faults", "ffm", SPREAD, 8, 3, 0, 1, WHOLE, 1, 0, 0, GMAP_SPLIT_LAZY, 20},
   {"all-paths", "wcxgdmf", RUN, 24, 7, 0, 1, WHOLE, 1, 1, 0, GMAP_SPLIT_LAZY, 0},
   {"parts", "wcxg", RUN, 40, 4, 0, 1, PART, 1, 0, 0, GMAP_SPLIT_LAZY, 0},
   {"rounds", "wcdm", LINES, 28, 4, 0, 1, ALL_ROUNDS | NO_REARM, 1, 0, 0, GMAP_SPLIT_LAZY, 0},

@@ -6,8 +6,7 @@ set -uo pipefail
 
 HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 BIN=${LITMUS_BIN:?} LIB=${LITMUS_LIB:?}
-TWIN_JOSTLE=4     # in the header: a mistake that takes years to show takes milliseconds
-LIBRARY_JOSTLE=16 # in the library, likewise
+TWIN_JOSTLE=4 # in the header: a mistake that takes years to show takes milliseconds
 
 usage() {
     cat <<'END'
@@ -100,13 +99,13 @@ run_weak() { # NAME TEST
 }
 
 run_twins() { # KIND...
-    local kind name test
-    while read -r kind name test; do
+    local kind name test jostle
+    while read -r kind name test jostle; do
         if [[ " $* " != *" $kind "* ]] || ! { chosen "$name" || chosen "$test"; }; then continue; fi
         case $kind in
             header) run_twin "$kind" "$name" "$test" "$BIN/gmap-litmus-$name" --jostle "$TWIN_JOSTLE" ;;
             library) run_twin "$kind" "$name" "$test" env LD_LIBRARY_PATH="$LIB/check" GMAP_CHECK_LEAVE_OUT="$name" \
-                GMAP_CHECK_JOSTLE="$LIBRARY_JOSTLE" "$BIN/gmap-litmus" --jostle "$TWIN_JOSTLE" ;;
+                GMAP_CHECK_JOSTLE="$jostle" "$BIN/gmap-litmus" --jostle "$TWIN_JOSTLE" ;;
             harness)
                 run_twin "$kind" "$name" "$test" "$BIN/gmap-litmus" --control "$name"
                 if [[ $name == late-mark ]]; then run_weak "$name" "$test"; fi

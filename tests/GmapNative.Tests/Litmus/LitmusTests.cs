@@ -13,7 +13,7 @@ internal sealed class LitmusTests
 {
     private const string Litmus = "gmap-litmus";
 
-    /// <summary>As run.sh: so often are threads held up between the steps of the header and of the library.</summary>
+    /// <summary>As run.sh: so often are threads held up between the steps of the header.</summary>
     private static readonly string[] s_jostled = ["--jostle", "4"];
 
     private static readonly (string Name, string Value) s_libraryJostled = ("GMAP_CHECK_JOSTLE", "16");
@@ -59,7 +59,7 @@ internal sealed class LitmusTests
             Litmus,
             ["--only", twin.Test, .. s_jostled],
             s_checkFlavour,
-            s_libraryJostled,
+            ("GMAP_CHECK_JOSTLE", twin.Jostle!),
             ("GMAP_CHECK_LEAVE_OUT", twin.Name));
 
     [TestCaseSource(nameof(HarnessTwins))]
