@@ -8,7 +8,7 @@
 #   OBJ      artifacts/obj/hosts/<folder>: where object files go
 #   CC CXX CFLAGS CXXFLAGS LDFLAGS   in the environment; what is not set there is set below. LDFLAGS holds -L$(LIB) and a
 #            run path, so that the program finds the library without LD_LIBRARY_PATH.
-# tests/native, if it has a Makefile, is made the same way by `test`, with OUT = artifacts/bin/tests.
+# tests/GmapNative.Litmus is made the same way by `test` and `litmus`, with OUT = artifacts/bin/tests.
 #
 # The tests get GMAP_ROOT (this folder) and GMAP_ARTIFACTS (artifacts/), and the same variables of the C compiler.
 set -euo pipefail
@@ -54,6 +54,8 @@ usage: ./build.sh VERB [OPTIONS]
   trace     also artifacts/lib/libgmapnative-trace.so: the same ABI with events for dotnet-trace and readable stack traces
   test      every test; OPTIONS go to the test runner: --filter 'FullyQualifiedName~Dirty'
   demo      live-migrate a running guest; OPTIONS go to gmap-migrate: --memory 512M --json
+  litmus    real threads against the library: every page on time, none invented; OPTIONS: --seconds N --only NAME --threads N
+            --seed N --json --tsan; tests/GmapNative.Litmus/README.md
   perf      what the engine's paths cost beside plain C, on this machine; OPTIONS: the guest's size in GiB (64)
   reclaim   COUNT (100000000) splits, unmaps and remaps while two vcpus write: the arena ends as it began, or it fails
   format    lay out the C# sources; --check only tells whether they are
@@ -226,8 +228,10 @@ build() {
 
 # ---- test --------------------------------------------------------------------------------------------------------------
 
+make_litmus() { make_in tests/GmapNative.Litmus "$OUT/tests" "$ARTIFACTS/obj/litmus"; }
+
 build_tests() {
-    if [[ -f tests/native/Makefile ]]; then make_in tests/native "$OUT/tests" "$ARTIFACTS/obj/tests"; fi
+    make_litmus
     local inputs=()
     mapfile -t inputs < <(managed_inputs)
     stale tests "${inputs[@]}" tests/GmapNative.Tests tests/trace-player perf/trace-report || [[ ! -e $TESTS ]] || return 0
@@ -271,6 +275,8 @@ run_demo() {
     exec "$migrate" demo "$@"
 }
 
+run_litmus() { LITMUS_BIN=$OUT/tests LITMUS_LIB=$LIB tests/GmapNative.Litmus/run.sh "$@"; }
+
 run_perf() {
     mkdir -p "$OUT"
     # shellcheck disable=SC2086 # flags are words
@@ -307,7 +313,8 @@ case $verb in
     setup) setup ;;
     build) build "$@" ;;
     trace) build; publish_trace ;;
-    test) build; publish_trace; build_tests; run_tests "$@" ;; # no &&: it would switch errexit off
+    test) build; publish_trace; publish_check; build_tests; run_tests "$@" ;; # no &&: it would switch errexit off
+    litmus) build; publish_check; make_litmus; run_litmus "$@" ;;
     perf) build; run_perf "$@" ;;
     reclaim) build; run_reclaim "$@" ;;
     demo) build; run_demo "$@" ;;

@@ -107,7 +107,8 @@ internal sealed unsafe class PinnedBitmap
         {
             ulong stop = Math.Min(end, (at | (BlockBits - 1)) + 1);
             ulong begin = at & ~(BlockBits - 1);
-            if (begin >= first && (stop % BlockBits == 0 || stop >= Bits))
+            bool whole = begin >= first && (stop % BlockBits == 0 || stop >= Bits);
+            if (whole)
             {
                 if (!Probe.LeavesOut(Step.BlockForgottenLate))
                 {
@@ -127,7 +128,7 @@ internal sealed unsafe class PinnedBitmap
                     any = true;
                 }
             }
-            if (Probe.LeavesOut(Step.BlockForgottenLate) && stop % BlockBits == 0)
+            if (Probe.LeavesOut(Step.BlockForgottenLate) && whole)
             {
                 Probe.At(Place.EntriesRead);
                 ForgetBlock((stop - 1) / BlockBits);

@@ -51,7 +51,9 @@ internal static class DirtyTake
         return System.Numerics.BitOperations.PopCount(taken);
     }
 
-    /// <summary>Makes a leaf clean and protected; its 256 pages are in <paramref name="log"/> first. False if it was clean.</summary>
+    /// <summary>
+    /// Makes a leaf clean and protected; its 256 pages are in <paramref name="log"/> first. False if it was clean, or is split now.
+    /// </summary>
     public static bool Leaf(SegmentCell cell, Slot slot, ulong segment, PinnedBitmap? log, bool rearm = true)
     {
         SegmentEntry entry = cell.Load();
@@ -67,11 +69,13 @@ internal static class DirtyTake
         }
         while (rearm && entry.IsSoftDirty && !cell.TryReplace(entry, entry.WithArmed))
         {
-            entry = cell.Load(); // aged, used, or split: then its children are dirty like it
+            entry = cell.Load(); // aged, used, or split
         }
-        if (rearm && !entry.IsSoftDirty)
+        if (rearm && !entry.IsLeaf)
         {
-            cell.SetSummary(SegmentCell.AllLines); // the children have been left dirty: the caller takes them from the table
+            // Split: its children are dirty like it, and the caller takes them by their lines. Left marked with no summary bit, they
+            // would be passed over until somebody writes beside them.
+            cell.SetSummary(SegmentCell.AllLines);
         }
         Probe.At(Place.EntryArmed);
         return entry.IsSoftDirty;

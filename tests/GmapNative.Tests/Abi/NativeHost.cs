@@ -27,7 +27,7 @@ internal static class NativeHost
     /// handle_segv=0: the runtime owns SIGSEGV (null checks, write barriers). Leaks are not looked for: the runtime lives as long as
     /// the process. detect_stack_use_after_return=0: the runtime scans native stacks where they really are.
     /// </summary>
-    private static readonly (string Name, string Value)[] SanitizerOptions =
+    public static readonly (string Name, string Value)[] SanitizerOptions =
     [
         ("ASAN_OPTIONS", "detect_leaks=0:handle_segv=0:allow_user_segv_handler=1:detect_stack_use_after_return=0:abort_on_error=0"),
         ("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1"),
