@@ -53,6 +53,7 @@ usage: ./build.sh VERB [OPTIONS]
   build     artifacts/lib/libgmapnative.so (NativeAOT), its exports checked, and the C hosts in artifacts/bin
   trace     also artifacts/lib/libgmapnative-trace.so: the same ABI with events for dotnet-trace and readable stack traces
   test      every test; OPTIONS go to the test runner: --filter 'FullyQualifiedName~Dirty'
+  model     verify the Promela models of tests/models with spin; OPTIONS: parts of names (all), --list, --trail NAME TWIN
   demo      live-migrate a running guest; OPTIONS go to gmap-migrate: --memory 512M --json
   perf      what the engine's paths cost beside plain C, on this machine; OPTIONS: the guest's size in GiB (64)
   format    lay out the C# sources; --check only tells whether they are
@@ -278,6 +279,14 @@ run_perf() {
     "$OUT/gmap-costs" "$@"
 }
 
+# The models need spin and a C compiler, and nothing of a build.
+run_models() {
+    if ! { command -v spin && command -v "$CC"; } >/dev/null; then
+        install_packages spin gcc libc6-dev || fail 'spin is missing: install the Debian package spin'
+    fi
+    GMAP_ARTIFACTS=$ARTIFACTS tests/models/run.sh "$@"
+}
+
 format() {
     local options=(--severity warn --no-restore)
     if [[ ${1:-} == --check ]]; then
@@ -299,6 +308,7 @@ case $verb in
     build) build "$@" ;;
     trace) build; publish_trace ;;
     test) build; publish_trace; build_tests; run_tests "$@" ;; # no &&: it would switch errexit off
+    model) run_models "$@" ;;
     perf) build; run_perf "$@" ;;
     demo) build; run_demo "$@" ;;
     format) setup; format "$@" ;;

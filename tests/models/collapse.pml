@@ -13,7 +13,7 @@
 #define LEAF 16
 #define LOCKED 32
 #define NUMBER 7
-#define TABLES 4 /* linked, in limbo, and a spare of each writer */
+#define TABLES 3 /* the first, and one for each writer that splits */
 #define CLEAN (PROT | WR)
 #define DIRTY (SD | WR)
 #define FREE 128 /* what a table's entries are when nobody may look at them */
@@ -29,7 +29,7 @@ byte done;   /* writers that came to their end */
 
 #define ENTRY(t, p) (p -> table1[t] : table0[t])
 #define TOUCH(t) MUST_NOT(freed, !used[t] || table0[t] == FREE)
-inline set_entry(t, p, v) { if :: p == 0 -> table0[t] = v :: p == 1 -> table1[t] = v fi }
+inline set_entry(t, p, v) { if :: p == 0 -> table0[t] = v :: p == 1 -> table1[t] = v fi } /* unreached: p is a constant in places */
 
 inline summarize(p) {
     have = summary & (1 << p);
@@ -44,7 +44,7 @@ inline summarize(p) {
 inline try_lock(ok, t) {
     if
     :: atomic { !(segment & (LEAF | LOCKED)) -> t = segment & NUMBER; segment = segment | LOCKED; ok = true }
-    :: atomic { segment & LEAF -> ok = false }
+    :: atomic { segment & LEAF -> ok = false } /* unreached: the one collapser always finds a table */
     fi
 }
 
@@ -54,8 +54,6 @@ inline split(s) {
         if
         :: !used[1] -> t = 1
         :: used[1] && !used[2] -> t = 2
-        :: used[1] && used[2] && !used[3] -> t = 3
-        :: used[1] && used[2] && used[3] && !used[0] -> t = 0
         fi;
         used[t] = true; table0[t] = CLEAN; table1[t] = CLEAN
     }
@@ -125,7 +123,7 @@ inline take_page(t, p) {
 }
 
 proctype Harvester() {
-    byte seen, s, t, e, lines, epoch, n, before0, before1;
+    byte s, t, e, lines, epoch, n, before0, before1;
     bool ok, last;
     do
     :: n < 1 || done == 2 ->
@@ -158,8 +156,7 @@ proctype Harvester() {
        RELEASE(harvestLock);
        if
        :: epoch ->
-          GRACE(0);
-          GRACE(1)
+          GRACE(0)
        :: else
        fi;
        atomic {
@@ -181,7 +178,7 @@ proctype Harvester() {
 inline uniform(value) { table0[t] == value && table1[t] == value }
 
 proctype Collapser() {
-    byte seen, t, e;
+    byte t, e;
     bool ok, linked;
 #ifndef no_harvest_lock
        ACQUIRE(harvestLock);
@@ -252,23 +249,20 @@ proctype Collapser() {
           fi
        :: else
        fi;
-#ifndef no_harvest_lock
+#if !defined(no_harvest_lock) && !defined(lock_in_grace)
        RELEASE(harvestLock);
 #endif
        if
        :: linked ->
-#ifdef lock_in_grace
-          segment = t | LOCKED;
-#endif
 #ifndef reuse_early
-          GRACE(0);
           GRACE(1);
-          GRACE(2);
 #endif
 #ifdef lock_in_grace
-          segment = LEAF | PROT;
+          segment = LEAF | (e & SD -> SD : PROT);
 #endif
+#ifndef lock_in_grace
           atomic { used[t] = false; table0[t] = FREE; table1[t] = FREE }
+#endif
        :: else
        fi;
        atomic { linked = false; ok = false; t = 0; e = 0 }

@@ -69,7 +69,7 @@ proctype Writer(byte i; byte times; byte mark; bool mortal) {
        mark = mark << 1
     :: else -> break
     od;
-    atomic { first = 0; known = 0; if :: inside[i] & 1 -> LEAVE(i) :: else fi; running-- }
+    atomic { first = 0; known = 0; LEAVE(i); running-- }
 }
 
 proctype Harvester() {
@@ -93,7 +93,6 @@ proctype Harvester() {
              atomic { entry = PROT };
 #ifndef no_grace
              GRACE(0);
-             GRACE(1);
 #endif
              atomic {
 #ifndef no_grace /* which also reports what is not written yet */

@@ -59,7 +59,7 @@ proctype Writer(byte i; byte n) {
 }
 
 proctype Unmapper() {
-    byte seen, e;
+    byte e;
 #ifndef no_harvest_lock
     ACQUIRE(lock);
 #endif
@@ -68,7 +68,6 @@ proctype Unmapper() {
     segment = NONE;
     RELEASE(lock);
     generation++;
-    GRACE(0);
     GRACE(1);
     if
     :: entry & SD -> log = true
@@ -103,7 +102,6 @@ proctype Unmapper() {
     generation++;
 #endif
 #ifndef reuse_early
-    GRACE(0);
     GRACE(1);
 #endif
 #endif
@@ -112,7 +110,7 @@ proctype Unmapper() {
 }
 
 proctype Harvester() {
-    byte seen, before, n;
+    byte before, n;
     bool last, taken, epoch;
     do
     :: n < 1 || done == 3 ->
@@ -151,8 +149,7 @@ proctype Harvester() {
        if
        :: epoch ->
 #endif
-          GRACE(0);
-          GRACE(1)
+          GRACE(0)
        :: else
        fi;
        atomic {
