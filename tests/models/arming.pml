@@ -88,7 +88,7 @@ proctype Arm() {
     generation++;
 #endif
 #ifndef no_grace
-    waits[0] = open;
+    waits[0] = within;
     if
     :: waits[0] == 0
     :: timed = true; waits[0] = 0

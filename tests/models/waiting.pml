@@ -105,7 +105,7 @@ init {
     atomic {
         if
         :: found = 1
-        :: open = 8 /* a reader that stays inside for ever */
+        :: within = 8 /* a reader that stays inside for ever */
         fi;
         run Vcpu(0);
         run Vcpu(1);
