@@ -1,6 +1,7 @@
 #!/usr/bin/env pwsh
 # The verbs of build.sh for PowerShell. The library and its hosts are built for Linux by gcc, so off Linux this checks the SDK,
-# builds the managed parts and formats; what needs the shared library (build's C part, test, demo), and spin for model, runs under WSL or on Linux.
+# builds the managed parts and formats; what needs the shared library (build's C part, test, demo), or spin (model), runs under
+# WSL or on Linux.
 param(
     [Parameter(Position = 0)][string] $Verb = 'help',
     [Parameter(Position = 1, ValueFromRemainingArguments)][string[]] $Options = @()

@@ -146,9 +146,7 @@ proctype Harvester() {
        if
        :: summary ->
           if
-          :: atomic { segment == (LEAF | SD) -> epoch = 3 }; /* unreached: armed, and split from then on */
-             summary = 0;
-             segment = LEAF | PROT
+          :: atomic { segment == (LEAF | SD) -> epoch = 3; summary = 0; segment = LEAF | PROT } /* unreached: it was armed */
           :: segment == (LEAF | PROT)
           :: atomic { segment == 1 -> segment = 1 | LOCKED };
              lines = summary;

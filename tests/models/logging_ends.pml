@@ -1,7 +1,5 @@
 /* MODEL rules 10, 12, 17, 19: logging ends with a last take beside a harvest that began before; every store is in one of the two */
-/* TWIN no_refresh (lost): the harvest delivers without looking whether the slot still logs */
-/* TWIN take_unlocked (lost): the two takers do not hold LOCK */
-/* TWIN handed_early (lost): the log is handed out before the grace */
+/* TWIN no_refresh (freed): the harvest delivers without looking whether the slot still logs, whose logs are given back */
 /* TWIN epoch_forgotten (lost): the log is handed out, not what the harvest moved out of it */
 /* TWIN collapse_first (lost): the table becomes a dirty leaf before the last take, which drops its marks */
 #include "common.inc"
@@ -10,6 +8,7 @@
 byte entry = PROT;
 bool summary, log, epoch, gate, locked;
 bool logs = true;
+bool over; /* log and epoch are given back */
 byte mem, image;
 
 proctype Writer(byte i; byte n) {
@@ -32,9 +31,7 @@ proctype Writer(byte i; byte n) {
 inline take(into) {
     if
     :: summary ->
-#ifndef take_unlocked
        ACQUIRE(locked);
-#endif
        summary = false;
        e = entry;
        if
@@ -44,9 +41,7 @@ inline take(into) {
        :: else
        fi;
        e = 0;
-#ifndef take_unlocked
        RELEASE(locked)
-#endif
     :: else
     fi
 }
@@ -75,7 +70,7 @@ proctype Harvester() {
        has = logs;
 #endif
        if
-       :: has && epoch -> atomic { epoch = false; image = mem }
+       :: has && epoch -> atomic { MUST_NOT(freed, over); epoch = false; image = mem }
        :: else /* -ENOENT: it stays in the epoch */
        fi;
        RELEASE(gate)
@@ -92,15 +87,14 @@ proctype End() {
     atomic { entry = 0; summary = true };
 #endif
     take(log);
-#ifndef handed_early
     GRACE(1);
-#endif
     ACQUIRE(gate);
 #ifdef epoch_forgotten
     bits = log;
 #else
     bits = log || epoch;
 #endif
+    over = true;
     RELEASE(gate);
     atomic {
         if :: bits -> image = mem :: else fi;
