@@ -44,7 +44,7 @@ inline summarize(p) {
 inline try_lock(ok, t) {
     if
     :: atomic { !(segment & (LEAF | LOCKED)) -> t = segment & NUMBER; segment = segment | LOCKED; ok = true }
-    :: atomic { segment & LEAF -> ok = false } /* unreached: the one collapser always finds a table */
+    :: atomic { segment & LEAF -> ok = false }
     fi
 }
 
@@ -177,9 +177,11 @@ proctype Harvester() {
 
 inline uniform(value) { table0[t] == value && table1[t] == value }
 
-proctype Collapser() {
+proctype Collapser(byte n) {
     byte t, e;
     bool ok, linked;
+    do
+    :: n ->
 #ifndef no_harvest_lock
        ACQUIRE(harvestLock);
 #endif
@@ -265,7 +267,9 @@ proctype Collapser() {
 #endif
        :: else
        fi;
-       atomic { linked = false; ok = false; t = 0; e = 0 }
+       atomic { linked = false; ok = false; t = 0; e = 0; n-- }
+    :: else -> break
+    od
 }
 
 init {
@@ -277,11 +281,10 @@ init {
         :: table0[0] = DIRTY; table1[0] = CLEAN; summary = 1; wrote = 1; mem[0] = 1
         fi;
         run Writer(0, 0, 2);
-        if
-        :: run Writer(1, 1, 1)
-        :: done = 1
+        if /* two writers and one collapse; or one writer, and what it split is collapsed again */
+        :: run Writer(1, 1, 1); run Collapser(1)
+        :: done = 1; run Collapser(2)
         fi;
-        run Harvester();
-        run Collapser()
+        run Harvester()
     }
 }
