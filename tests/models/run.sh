@@ -53,7 +53,8 @@ compile() {
 
 # What is wrong with a run that should hold, one a line; nothing if nothing is.
 objections() { # NAME
-    grep -e '^pan:1:' -e 'max search depth too small' -e 'Search not completed' -e '^pan: ' pan.log | grep -v -e 'elapsed time' -e 'pan: rate' -e 'resizing hashtable' || true
+    grep -e '^pan:1:' -e 'max search depth too small' -e 'Search not completed' -e '^pan: ' pan.log |
+        grep -v -e 'elapsed time' -e 'pan: rate' -e 'resizing hashtable' || true
     grep -q 'errors: 0$' pan.log || echo 'errors'
     local line
     grep -E '^\s+\S+:[0-9]+, state ' pan.log | sort -u | while read -r line; do
@@ -107,7 +108,7 @@ trail() { # NAME TWIN
     compile "$1" "$2" "$kind"
     ./pan -m1000000 -w20 >pan.log 2>&1 || true
     sed -n "s|^/\* \(TWIN $2 .*\) \*/|\1|p" "$1.pml"
-    spin -o3 "-D$2" -t -p -g -l "$1.pml" | grep -v -e '\[\.(goto)\]' -e '\[else\]' -e '\[break\]' -e '\[(1)\]' || true
+    spin "-D$2" -t -p -g -l "$1.pml" | grep -v -e '\[\.(goto)\]' -e '\[else\]' -e '\[break\]' -e '\[(1)\]' || true
     grep '^pan:1:' pan.log
 }
 
