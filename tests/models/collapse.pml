@@ -1,4 +1,4 @@
-/* MODEL rules 1, 6, 11, 12, 16, 17, 18: a uniform page table of a slot that tracks becomes a leaf while vCPUs write and a harvest runs */
+/* MODEL rules 1, 6, 11, 12, 16, 17, 18, 23: a uniform page table of a slot that tracks becomes a leaf while vCPUs write and a harvest runs */
 /* GOOD summary_after: the summary bits of a dirty leaf are set after it is linked, but under the harvest lock */
 /* TWIN writable_kept (lost): the clean table's entries keep their software-writable bit until the leaf is linked */
 /* TWIN no_harvest_lock (lost): a harvest waits for LOCK, finds no table any more and passes the dirty leaf over */

@@ -1,4 +1,4 @@
-/* MODEL rules 2, 9, 11, 17, 18, 19: the table of a slot that does not track becomes a dirty leaf under its writers; logging starts later */
+/* MODEL rules 2, 9, 11, 17, 18, 19, 23: the table of a slot that does not track becomes a dirty leaf under its writers; logging starts later */
 /* GOOD summary_after: the summary bits are set after the leaf is linked, but under the configuration lock */
 /* TWIN summary_never (invented): the leaf's summary bits stay as they are: arming passes it over, and reports it whole later */
 /* TWIN reuse_early (freed): the old table is used again before the grace */

@@ -112,14 +112,16 @@ trail() { # NAME TWIN
     grep '^pan:1:' pan.log
 }
 
-all() {
+all() { # sets results, which the trap reads
     local list begin=$SECONDS holds caught bad
     list=$(chosen "$@")
     [[ -n $list ]] || { echo "no model matches: $*" >&2 && return 2; }
     mkdir -p "$OUT"
-    xargs -P "$(nproc)" -L 1 "$MODELS/run.sh" --one <<<"$list" | tee "$OUT/results"
-    holds=$(grep -c '^holds ' "$OUT/results" || true)
-    caught=$(grep -c '^caught ' "$OUT/results" || true)
+    results=$(mktemp "$OUT/results.XXXXXX")
+    trap 'rm -f "$results"' EXIT
+    xargs -P "$(nproc)" -L 1 "$MODELS/run.sh" --one <<<"$list" | tee "$results"
+    holds=$(grep -c '^holds ' "$results" || true)
+    caught=$(grep -c '^caught ' "$results" || true)
     bad=$(($(wc -l <<<"$list") - holds - caught))
     printf '%d models hold, %d twins caught, %d wrong; %d s\n' "$holds" "$caught" "$bad" "$((SECONDS - begin))"
     [[ $bad -eq 0 ]]
