@@ -1,6 +1,7 @@
 #!/usr/bin/env pwsh
 # The verbs of build.sh for PowerShell. The library and its hosts are built for Linux by gcc, so off Linux this checks the SDK,
-# builds the managed parts and formats; what needs the shared library (build's C part, test, demo) runs under WSL or on Linux.
+# builds the managed parts and formats; what needs the shared library (build's C part, test, demo), or spin (model), runs under
+# WSL or on Linux.
 param(
     [Parameter(Position = 0)][string] $Verb = 'help',
     [Parameter(Position = 1, ValueFromRemainingArguments)][string[]] $Options = @()
@@ -9,7 +10,7 @@ $ErrorActionPreference = 'Stop'
 Set-Location $PSScriptRoot
 $env:DOTNET_CLI_TELEMETRY_OPTOUT = '1'
 $env:DOTNET_NOLOGO = '1'
-$Verbs = 'setup', 'build', 'trace', 'test', 'demo', 'litmus', 'perf', 'reclaim', 'format', 'clean', 'help'
+$Verbs = 'setup', 'build', 'trace', 'test', 'model', 'litmus', 'fuzz', 'demo', 'perf', 'reclaim', 'format', 'clean', 'help'
 
 function Invoke-Tool([string] $Program, [string[]] $Arguments) {
     & $Program @Arguments
@@ -45,6 +46,7 @@ switch ($Verb) {
     }
     'trace' { Invoke-OnLinux }
     'test' { Invoke-OnLinux }
+    'model' { Invoke-OnLinux }
     'demo' { Invoke-OnLinux }
     'litmus' { Invoke-OnLinux }
     'perf' { Invoke-OnLinux }

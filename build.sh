@@ -53,6 +53,7 @@ usage: ./build.sh VERB [OPTIONS]
   build     artifacts/lib/libgmapnative.so (NativeAOT), its exports checked, and the C hosts in artifacts/bin
   trace     also artifacts/lib/libgmapnative-trace.so: the same ABI with events for dotnet-trace and readable stack traces
   test      every test; OPTIONS go to the test runner: --filter 'FullyQualifiedName~Dirty'
+  model     verify the Promela models of tests/models with spin; OPTIONS: parts of names (all), --list, --trail NAME TWIN
   demo      live-migrate a running guest; OPTIONS go to gmap-migrate: --memory 512M --json
   litmus    real threads against the library: every page on time, none invented; OPTIONS: --seconds N --only NAME --threads N
             --seed N --json --tsan; tests/GmapNative.Litmus/README.md
@@ -293,6 +294,14 @@ run_reclaim() {
     "$OUT/gmap-reclaim" "$@"
 }
 
+# The models need spin and a C compiler, and nothing of a build.
+run_models() {
+    if ! { command -v spin && command -v "$CC"; } >/dev/null; then
+        install_packages spin gcc libc6-dev || fail 'spin is missing: install the Debian package spin'
+    fi
+    GMAP_ARTIFACTS=$ARTIFACTS tests/models/run.sh "$@"
+}
+
 format() {
     local options=(--severity warn --no-restore)
     if [[ ${1:-} == --check ]]; then
@@ -315,6 +324,7 @@ case $verb in
     trace) build; publish_trace ;;
     test) build; publish_trace; publish_check; build_tests; run_tests "$@" ;; # no &&: it would switch errexit off
     litmus) build; publish_check; make_litmus; run_litmus "$@" ;;
+    model) run_models "$@" ;;
     perf) build; run_perf "$@" ;;
     reclaim) build; run_reclaim "$@" ;;
     demo) build; run_demo "$@" ;;
