@@ -143,6 +143,37 @@ public sealed class CollapseTests
         Assert.That(lost, Is.Empty);
     }
 
+    /// <summary>The mapping stays usable: at each place of a collapse a load walks through without asking the library.</summary>
+    [Test]
+    public void Loads_go_through_at_every_place([Values] bool dirty)
+    {
+        using TestSpace test = Make();
+        Split(test);
+        for (ulong page = 0; dirty && page < 256; page++)
+        {
+            test.Write(page * Page);
+        }
+        View view = test.OpenView();
+        view.Owner = -1;
+        var reader = new InlineWriter(view);
+        int asked = 0;
+        int places = 0;
+        Probe.Visitor = _ =>
+        {
+            reader.Enter();
+            foreach (ulong page in (ulong[])[0, 100, 255])
+            {
+                asked += reader.Load(page * Page, out nint host) == 0 && host == (nint)(s_memory.Start + (page * Page)) ? 0 : 1;
+            }
+            places++;
+            reader.Leave();
+        };
+        Assert.That(Collapse(test), Is.EqualTo(1));
+        Probe.Visitor = null;
+        test.CloseView(view);
+        Assert.That((asked, places > 4), Is.EqualTo((0, true)));
+    }
+
     [Test]
     public void Writer_is_lost_where_entries_are_not_held()
     {
