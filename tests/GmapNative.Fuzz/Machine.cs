@@ -18,7 +18,8 @@ internal sealed class DifferenceException(string message) : Exception(message);
 /// <param name="helper">The thread that has views of its own.</param>
 /// <param name="keys">Told what was seen.</param>
 /// <param name="trace">Told each operation before it runs; null: nobody is.</param>
-internal sealed unsafe partial class Machine(Library library, GuestArea guest, Scratch scratch, Helper helper, KeySet keys, TextWriter? trace)
+internal sealed unsafe partial class Machine(
+    Library library, GuestArea guest, Scratch scratch, Helper helper, KeySet keys, TextWriter? trace)
 {
     private const int MostOperations = 400;
     private const int OperationsPerCheck = 16;

@@ -237,7 +237,8 @@ internal sealed unsafe partial class Machine
     private ulong ExpectRange(ulong handle, SpaceState? space, ReferenceSlot? slot, ulong first, ulong count)
     {
         bool outside = slot is not null && (first > slot.Pages || count > slot.Pages - first);
-        _expected.If(space is null, Status.BadHandle).If(outside, Status.Invalid).If(space is not null && slot?.Log is null, Status.NoEntry);
+        _expected.If(space is null, Status.BadHandle).If(outside, Status.Invalid)
+            .If(space is not null && slot?.Log is null, Status.NoEntry);
         return handle;
     }
 

@@ -91,7 +91,8 @@ internal sealed unsafe partial class Machine
         bool changes = keeps && (log != old!.Log is not null || readOnly != old.ReadOnly);
         bool waits = old is not null && (changes || !keeps);
         _expected.Maybe(space is { Engine.IsTight: true } && seen.size != 0 && log && (!keeps || old!.Log is null), Status.NoMemory);
-        Feature((keeps ? 1u : 0) + (log ? 2u : 0) + (readOnly ? 4u : 0) + (old?.Log is null ? 0 : 8u) + (old?.Kernel is null ? 0 : 16u), 32);
+        Feature((keeps ? 1u : 0) + (log ? 2u : 0) + (readOnly ? 4u : 0), 8);
+        Feature((old?.Log is null ? 0 : 1u) + (old?.Kernel is null ? 0 : 2u), 4);
         int good = waits && TimesOut(space) ? Status.TimedOut : 0;
         int status = library.SlotSet(handle, given);
         HashSet<ulong>? last = Check(status, good) ? Changed(space!, old, seen, keeps, status) : null;

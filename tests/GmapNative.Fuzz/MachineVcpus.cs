@@ -122,7 +122,17 @@ internal sealed unsafe partial class Machine
 
     private uint AccessOf()
     {
-        uint access = _code.Byte() switch { < 80 => 1u, < 200 => 2u, < 250 => 3u, 250 => 0u, 251 => 4u, 252 => 6u, 253 => 0x80000001u, _ => 2u };
+        uint access = _code.Byte() switch
+        {
+            < 80 => 1,
+            < 200 => 2,
+            < 250 => 3,
+            250 => 0,
+            251 => 4,
+            252 => 6,
+            253 => 0x80000001,
+            _ => 2,
+        };
         _expected.If(access == 0 || (access & ~AnyAccess) != 0, Status.Invalid);
         Feature(access & 3, 4);
         return access;
@@ -227,7 +237,8 @@ internal sealed unsafe partial class Machine
         uint stride = _code.Byte() switch { < 200 => 32, < 220 => 40, < 240 => 64, < 246 => 31, < 250 => 33, < 252 => 0, _ => 16 };
         bool isNull = _code.Byte() >= 250;
         nuint* done = (nuint*)NumberOut(mayBeNull: false);
-        _expected.If(vcpu is null, Status.BadHandle).If(isNull && n != 0, Status.Invalid).If(stride < 32 || stride % 8 != 0, Status.Invalid);
+        _expected.If(vcpu is null, Status.BadHandle).If(isNull && n != 0, Status.Invalid)
+            .If(stride < 32 || stride % 8 != 0, Status.Invalid);
         int bytes = n == 0 ? 0 : ((n - 1) * (int)stride) + sizeof(FaultRequest);
         byte* at = _data.Take(bytes, Canary);
         for (int i = 0; i < n; i++)
@@ -283,7 +294,8 @@ internal sealed unsafe partial class Machine
         else if (result is not null && size >= sizeof(FaultResult))
         {
             FaultResult found = Received(result, size);
-            Same((found.host_addr, found.reason), answer.Status == 0 ? (answer.Host, 0u) : (found.host_addr, (uint)answer.Reason), "result");
+            Same(found.reason, (uint)answer.Reason, "reason");
+            Same(answer.Status == 0 ? found.host_addr : 0, answer.Host, "host address");
         }
         return status;
     }

@@ -73,14 +73,15 @@ internal sealed unsafe partial class Machine
             foreach (ulong address in Interesting(space.Model))
             {
                 Same(AskTranslate(space, address, write: true), space.Model.Translate(address, write: true), $"translation of {address:x}");
-                Same(AskTranslate(space, address, write: false), space.Model.Translate(address, write: false), $"translation of {address:x}");
+                Same(AskTranslate(space, address, write: false), space.Model.Translate(address, write: false), $"load of {address:x}");
             }
             foreach (ReferenceSlot slot in space.Model.Slots.Values.Where(slot => slot.Log is not null))
             {
                 int words = WordsOf(slot.Pages);
                 var bitmap = (ulong*)_words.Take(words * 8, Canary);
                 Same(library.DirtyGet(space.Handle, slot.Id, 0, slot.Pages, 0, bitmap, null), 0, "get");
-                SamePages(PagesOf(new(bitmap, words), slot.FirstPage), space.Model.Get(slot, slot.FirstPage, slot.Pages), $"slot {slot.Id}");
+                HashSet<ulong> model = space.Model.Get(slot, slot.FirstPage, slot.Pages);
+                SamePages(PagesOf(new(bitmap, words), slot.FirstPage), model, $"slot {slot.Id}");
             }
             SpaceStats stats = new() { struct_size = (uint)sizeof(SpaceStats) };
             Same(library.SpaceStats(space.Handle, &stats), 0, "figures");

@@ -16,6 +16,8 @@ internal sealed record Options
           --threads        two threads run programs on the same handles; no model, but no crash, hang or leak either
           --replay FILE    runs one program (or all of a folder) and prints each operation
           --minimize FILE  makes a failing program small
+          --quiet          a failing program is kept as it is: --minimize can come later
+          --names          prints the exports that are driven
           --out DIR        where failing programs go
         """;
 
@@ -28,6 +30,8 @@ internal sealed record Options
     public int Seed { get; init; } = Environment.TickCount;
 
     public string? CorpusFolder { get; init; }
+
+    public bool Names { get; init; }
 
     public bool Grow { get; init; }
 
@@ -50,15 +54,16 @@ internal sealed record Options
         for (int i = 0; i < arguments.Length; i++)
         {
             string name = arguments[i];
-            bool isSwitch = name is "--grow" or "--threads" or "--quiet";
+            bool isSwitch = name is "--names" or "--grow" or "--threads" or "--quiet";
             string value = isSwitch ? "" : i + 1 < arguments.Length ? arguments[++i] : "";
             Options? next = name switch
             {
+                "--names" => options with { Names = true },
                 "--grow" => options with { Grow = true },
                 "--threads" => options with { Threads = true },
                 "--quiet" => options with { Quiet = true },
                 "--library" => options with { Library = value },
-                "--seconds" when double.TryParse(value, CultureInfo.InvariantCulture, out double seconds) => options with { Seconds = seconds },
+                "--seconds" when double.TryParse(value, CultureInfo.InvariantCulture, out double time) => options with { Seconds = time },
                 "--operations" when long.TryParse(value, out long count) => options with { Operations = count },
                 "--seed" when int.TryParse(value, out int seed) => options with { Seed = seed },
                 "--corpus" => options with { CorpusFolder = value },

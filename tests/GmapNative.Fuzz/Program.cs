@@ -7,6 +7,11 @@ if (options is null)
     Console.Error.WriteLine(Options.Usage);
     return 2;
 }
+if (options.Names)
+{
+    Console.WriteLine(string.Join('\n', new Library(options.Library).Names));
+    return 0;
+}
 if (options.Replay is not null)
 {
     return Fuzzer.Replay(options);

@@ -56,7 +56,8 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
         }
         using var start = new Barrier(Threads);
         Runner[] runners =
-            [.. Enumerable.Range(0, Threads).Select(i => new Runner(this, program[(i * program.Length / 2)..((i + 1) * program.Length / 2)]))];
+            [.. Enumerable.Range(0, Threads).Select(i => (From: i * program.Length / Threads, To: (i + 1) * program.Length / Threads))
+                .Select(half => new Runner(this, program[half.From..half.To]))];
         var other = new Thread(() =>
         {
             start.SignalAndWait();

@@ -25,13 +25,13 @@ internal sealed unsafe partial class Machine
     {
         byte choice = _code.Byte();
         uint exact = (uint)sizeof(T);
-        seen = value;
+        uint step = exact <= 16 || typeof(T) == typeof(SpaceConfig) ? 4u : 8; // no half of a pointer
         uint size = (choice < 232 ? 8 : choice % 12) switch
         {
             0 => 0,
             1 => 7,
             2 => 8,
-            3 => 8 + (4 * (_code.Byte() % ((exact / 4) - 1))), // short
+            3 => 8 + (step * (_code.Byte() % ((exact / step) - (8 / step)))), // short
             4 => exact + 8,
             5 => exact + 8,     // and its tail is not zero
             6 => LargestStruct,

@@ -58,7 +58,7 @@ internal static class Supervisor
             return 1; // no single program
         }
         Console.WriteLine($"{kind}: {said.TrimEnd()}");
-        byte[] small = Smallest(options, program, status);
+        byte[] small = options.Quiet ? program : Smallest(options, program, status);
         string file = Path.Combine(options.Out, $"fuzz-{options.Seed}.bin");
         File.WriteAllBytes(file, small);
         (_, string listing) = RunOne(options, small, quiet: false);
@@ -126,7 +126,11 @@ internal static class Supervisor
     /// <summary>The exit status (the smallest number for a hang), and what was said.</summary>
     private static (int Status, string Said) RunChild(Options options, Blackboard? board, string[] arguments)
     {
-        var start = new ProcessStartInfo(Environment.ProcessPath!, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo(Environment.ProcessPath!, arguments)
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
         using Process child = Process.Start(start)!;
         System.Threading.Tasks.Task<string> said = child.StandardOutput.ReadToEndAsync();
         System.Threading.Tasks.Task<string> complaints = child.StandardError.ReadToEndAsync();
