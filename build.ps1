@@ -9,7 +9,7 @@ $ErrorActionPreference = 'Stop'
 Set-Location $PSScriptRoot
 $env:DOTNET_CLI_TELEMETRY_OPTOUT = '1'
 $env:DOTNET_NOLOGO = '1'
-$Verbs = 'setup', 'build', 'trace', 'test', 'demo', 'litmus', 'perf', 'reclaim', 'format', 'clean', 'help'
+$Verbs = 'setup', 'build', 'trace', 'test', 'fuzz', 'demo', 'litmus', 'perf', 'reclaim', 'format', 'clean', 'help'
 
 function Invoke-Tool([string] $Program, [string[]] $Arguments) {
     & $Program @Arguments
@@ -45,6 +45,7 @@ switch ($Verb) {
     }
     'trace' { Invoke-OnLinux }
     'test' { Invoke-OnLinux }
+    'fuzz' { Invoke-OnLinux }
     'demo' { Invoke-OnLinux }
     'litmus' { Invoke-OnLinux }
     'perf' { Invoke-OnLinux }
