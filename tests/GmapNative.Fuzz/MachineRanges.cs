@@ -44,7 +44,7 @@ internal sealed unsafe partial class Machine
         _expected.If(AnyInside, Status.Deadlock);
         bool tight = space is { Engine.IsTight: true };
         next = tight && next is null ? (ulong*)_number.Take(8, Canary) : next; // how far it came is needed
-        int good = TimesOut(space) ? Status.TimedOut : 0;
+        int good = TimesOut(space) && _size != 0 ? Status.TimedOut : 0; // no bytes, no grace
         int status = forget ? library.Discard(handle, _start, _size, flags, next) : library.Unmap(handle, _start, _size, flags, next);
         if (status == Status.NoMemory && tight && !_expected.IsBad)
         {
