@@ -47,6 +47,7 @@ switch ($Verb) {
     'trace' { Invoke-OnLinux }
     'test' { Invoke-OnLinux }
     'model' { Invoke-OnLinux }
+    'fuzz' { Invoke-OnLinux }
     'demo' { Invoke-OnLinux }
     'litmus' { Invoke-OnLinux }
     'perf' { Invoke-OnLinux }

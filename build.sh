@@ -54,6 +54,8 @@ usage: ./build.sh VERB [OPTIONS]
   trace     also artifacts/lib/libgmapnative-trace.so: the same ABI with events for dotnet-trace and readable stack traces
   test      every test; OPTIONS go to the test runner: --filter 'FullyQualifiedName~Dirty'
   model     verify the Promela models of tests/models with spin; OPTIONS: parts of names (all), --list, --trail NAME TWIN
+  fuzz      random programs over every export against the reference model; OPTIONS: --seconds 600 --operations N --seed N
+            --corpus DIR --replay FILE --minimize FILE --threads (two threads, no model) --check (the library with probes)
   demo      live-migrate a running guest; OPTIONS go to gmap-migrate: --memory 512M --json
   litmus    real threads against the library: every page on time, none invented; OPTIONS: --seconds N --only NAME --threads N
             --seed N --json --tsan; tests/GmapNative.Litmus/README.md
@@ -235,7 +237,8 @@ build_tests() {
     make_litmus
     local inputs=()
     mapfile -t inputs < <(managed_inputs)
-    stale tests "${inputs[@]}" tests/GmapNative.Tests tests/trace-player perf/trace-report || [[ ! -e $TESTS ]] || return 0
+    inputs+=(tests/GmapNative.Tests tests/GmapNative.Fuzz tests/trace-player perf/trace-report)
+    stale tests "${inputs[@]}" || [[ ! -e $TESTS ]] || return 0
     say 'building the tests'
     dotnet msbuild tests/GmapNative.Tests -p:Configuration="$CONFIGURATION" -v:quiet -nologo # `dotnet build` says too much
     fresh tests
@@ -266,6 +269,27 @@ run_tests() {
     fi
     printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
     [[ $failed -eq 0 ]]
+}
+
+# ---- fuzz --------------------------------------------------------------------------------------------------------------
+
+run_fuzz() {
+    local fuzz=$ARTIFACTS/dotnet/bin/GmapNative.Fuzz/release/GmapNative.Fuzz library=$LIB/$SONAME option
+    local options=() corpus=(--corpus tests/GmapNative.Fuzz/corpus)
+    for option in "$@"; do
+        case $option in
+            --check)
+                publish_check
+                library=$LIB/check/$SONAME
+                ;;
+            *)
+                if [[ $option == --corpus ]]; then corpus=(); fi
+                options+=("$option")
+                ;;
+        esac
+    done
+    dotnet msbuild tests/GmapNative.Fuzz -p:Configuration="$CONFIGURATION" -v:quiet -nologo
+    "$fuzz" --library "$library" --out "$ARTIFACTS/fuzz" "${corpus[@]}" "${options[@]}"
 }
 
 # ---- verbs -------------------------------------------------------------------------------------------------------------
@@ -325,6 +349,7 @@ case $verb in
     test) build; publish_trace; publish_check; build_tests; run_tests "$@" ;; # no &&: it would switch errexit off
     litmus) build; publish_check; make_litmus; run_litmus "$@" ;;
     model) run_models "$@" ;;
+    fuzz) build; run_fuzz "$@" ;;
     perf) build; run_perf "$@" ;;
     reclaim) build; run_reclaim "$@" ;;
     demo) build; run_demo "$@" ;;

@@ -8,7 +8,7 @@ namespace GmapNative.Memory;
 /// </summary>
 /// <param name="timeoutNanoseconds">How long to wait for views; 0: for ever.</param>
 /// <param name="kick">Told which vcpu has not left.</param>
-/// <param name="everywhere">The views of all spaces that share an engine.</param>
+/// <param name="everywhere">The views of all spaces.</param>
 internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kick, ViewList everywhere)
 {
     private const int SpinsBeforeYield = 64;

@@ -20,11 +20,13 @@ internal sealed class ViewList
         }
     }
 
-    public void Remove(View view)
+    public void Remove(View view) => RemoveAll(other => other == view);
+
+    public void RemoveAll(Predicate<View> which)
     {
         lock (_gate)
         {
-            Volatile.Write(ref _views, Array.FindAll(_views, other => other != view));
+            Volatile.Write(ref _views, Array.FindAll(_views, view => !which(view)));
         }
     }
 }

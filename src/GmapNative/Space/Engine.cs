@@ -55,8 +55,11 @@ internal sealed unsafe class Engine : IDisposable, ICounted
 
     public ControlWords Control { get; }
 
-    /// <summary>The open views of all spaces.</summary>
-    public ViewList Views { get; } = new();
+    /// <summary>
+    /// The open views of all spaces of all engines: two threads, each inside one engine and waiting for grace in the other's, would wait
+    /// for ever (rule 7).
+    /// </summary>
+    public static ViewList Views { get; } = new();
 
     /// <summary>The words of a space in which nothing is mapped: what closed views look at.</summary>
     public SpaceWords* ClosedSpace { get; private set; }
@@ -142,6 +145,7 @@ internal sealed unsafe class Engine : IDisposable, ICounted
     public void Dispose()
     {
         Tell.Gone(this);
+        Views.RemoveAll(view => (nuint)(view.Address - Arena.Start) < Arena.Reserved); // of vcpus that were never closed
         Pool.Dispose();
         Arena.Dispose();
     }

@@ -150,6 +150,10 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         }
         int status = Withdraw(old);
         HandOut(old, request);
+        if (status != Status.Ok)
+        {
+            tracking?.Log.OrRange(0, request.Size >> GuestAddress.PageShift); // as where arming times out (rule 9)
+        }
         int created = Create(request, tracking);
         return status != Status.Ok ? status : created;
     }

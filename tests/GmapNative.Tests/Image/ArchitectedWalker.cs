@@ -5,7 +5,7 @@ namespace GmapNative.Tests.Image;
 
 /// <summary>
 /// Dynamic address translation as the Principles of Operation tells it, over big-endian storage: written from the book, it shares
-/// nothing with the engine. Outside machines judge it (<see cref="VectorTests"/>), it judges the engine's images.
+/// nothing with the engine. Outside machines judge it (VectorTests), it judges the engine's images.
 /// </summary>
 internal sealed class ArchitectedWalker(byte[] storage, ulong storageBase, ulong storageSize, bool edat1, bool edat2)
 {

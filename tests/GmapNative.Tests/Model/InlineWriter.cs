@@ -20,17 +20,22 @@ internal enum WriterFlaw
 /// <summary>
 /// gmap_inline.h in C#, step by step: walks the tables with raw pointers, grants by compare-and-swap, sets the summary, stores.
 /// </summary>
-/// <param name="view">The calling thread's view.</param>
+/// <param name="view">The words of the calling thread's view.</param>
 /// <param name="pause">GMAP_INLINE_YIELD: called between the steps that others may interleave with.</param>
 /// <param name="flaw">None, or what this twin does wrong.</param>
-internal sealed unsafe class InlineWriter(View view, Action? pause = null, WriterFlaw flaw = WriterFlaw.None)
+internal sealed unsafe class InlineWriter(nint view, Action? pause = null, WriterFlaw flaw = WriterFlaw.None)
 {
     public const int Ask = 1;
 
     private const ulong Grantable = PageEntry.Present | PageEntry.Writable | PageEntry.Protect;
     private const ulong Decides = Grantable | PageEntry.Invalid | PageEntry.Markers;
 
-    private readonly ViewWords* _words = (ViewWords*)view.Address; // 128 bytes that live as long as the engine
+    private readonly ViewWords* _words = (ViewWords*)view; // 128 bytes that live as long as the engine
+
+    public InlineWriter(View view, Action? pause = null, WriterFlaw flaw = WriterFlaw.None)
+        : this(view.Address, pause, flaw)
+    {
+    }
 
     public bool IsInside => (_words->Inside & 1) != 0;
 

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using GmapNative.Bits;
 using GmapNative.Space;
 
 namespace GmapNative.Tests.Model;
@@ -18,6 +19,12 @@ internal sealed record ReferenceSlot(uint Id, ulong Start, ulong Size, ulong Hos
 {
     /// <summary>Dirty pages (guest numbers) that are in no mapping; null where logging is off.</summary>
     public HashSet<ulong>? Log { get; init; }
+
+    /// <summary>Pages (guest numbers) that the kernel saw written, where a backing is the truth; else null.</summary>
+    public HashSet<ulong>? Kernel { get; init; }
+
+    /// <summary>Whether the tables are the truth of what is dirty.</summary>
+    public bool Tracked => Log is not null && Kernel is null;
 
     public ulong End => Start + Size;
 
@@ -81,7 +88,7 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
         _regions.Add(address >> 31);
         Use(address);
         ulong segment = address >> 20, page = address >> 12;
-        bool tracked = slot.Log is not null;
+        bool tracked = slot.Tracked;
         bool splits = tracked && policy != SplitPolicy.Never;
         bool beginsDirty = !slot.ReadOnly && (write || !tracked);
         FaultDone done = 0;
@@ -150,14 +157,15 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
     {
         UnmapSlot(slot, slot.Start, slot.End);
         Slots.Remove(slot.Id);
-        _tables.RemoveWhere(segment => !AnySlot(segment << 20, TestSpace.Segment));
+        _tables.RemoveWhere(segment => !AnySlot(segment << 20, GuestAddress.SegmentSize));
         for (ulong region = slot.Start >> 31; region <= (slot.End - 1) >> 31; region++)
         {
-            if (!AnySlot(region << 31, TestSpace.TwoGigabytes) && HasRegions)
+            if (!AnySlot(region << 31, GuestAddress.RegionThirdSize) && HasRegions)
             {
                 _regions.Remove(region);
             }
         }
+        Collect(slot);
         return slot.Log ?? [];
     }
 
@@ -171,7 +179,11 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
         }
         if (old.Log is not null && !log && wantsFinal)
         {
-            Take(old, old.FirstPage, old.Pages);
+            if (old.Tracked)
+            {
+                Take(old, old.FirstPage, old.Pages);
+            }
+            Collect(old);
             final = old.Log;
         }
         bool arms = old.Log is null && log;
@@ -184,7 +196,11 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
         if (arms)
         {
             Armings++;
-            Take(slot, slot.FirstPage, slot.Pages); // what was dirty before logging is history
+            if (slot.Tracked)
+            {
+                Take(slot, slot.FirstPage, slot.Pages); // what was dirty before logging is history
+            }
+            slot.Kernel?.Clear();
             slot.Log!.Clear();
             slot.Log.UnionWith(initiallyDirty ? PagesOf(slot) : []);
         }
@@ -214,7 +230,7 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
 
     /// <summary>Dirty pages of a range (guest page numbers), nothing changed.</summary>
     public HashSet<ulong> Get(ReferenceSlot slot, ulong first, ulong count) =>
-        [.. Pages(first, count).Where(page => slot.Log!.Contains(page) || _pages.GetValueOrDefault(page))];
+        [.. Pages(first, count).Where(page => slot.Log!.Contains(page) || DirtyInTruth(slot, page))];
 
     public HashSet<ulong> Harvest(ReferenceSlot slot, ulong first, ulong count, bool rearm)
     {
@@ -256,7 +272,7 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
     private Answer Mapping(ReferenceSlot slot, ulong address) => new(
         Status.Ok,
         Host: slot.Host + (address - slot.Start),
-        LeafSize: _leaves.Contains(address >> 20) ? TestSpace.Segment : TestSpace.Page,
+        LeafSize: _leaves.Contains(address >> 20) ? GuestAddress.SegmentSize : GuestAddress.PageSize,
         Rights: _pages[address >> 12] ? Access.Read | Access.Write : Access.Read);
 
     private static Answer Missing(ReferenceSlot? slot, int code) =>
@@ -303,8 +319,15 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
     private long Take(ReferenceSlot slot, ulong first, ulong count)
     {
         long taken = 0;
-        foreach (ulong page in Pages(first, count).Where(page => _pages.GetValueOrDefault(page)))
+        foreach (ulong page in Pages(first, count).Where(page => DirtyInTruth(slot, page)))
         {
+            if (slot.Kernel is not null)
+            {
+                slot.Kernel.Remove(page);
+                slot.Log?.Add(page);
+                taken++;
+                continue;
+            }
             bool leaf = _leaves.Contains(page >> 8);
             foreach (ulong one in leaf ? Pages(page & ~255UL, 256) : [page])
             {
@@ -322,7 +345,7 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
         {
             ulong segment = at >> 20;
             ulong stop = Math.Min(end, (segment + 1) << 20);
-            bool whole = stop - at == TestSpace.Segment || (_leaves.Contains(segment) && policy == SplitPolicy.Never);
+            bool whole = stop - at == GuestAddress.SegmentSize || (_leaves.Contains(segment) && policy == SplitPolicy.Never);
             if (_leaves.Contains(segment) && !whole)
             {
                 Split(segment);
@@ -332,9 +355,9 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
                 bool mapped = _pages.Remove(page, out bool dirty);
                 _aged.Remove(page);
                 PagesUnmapped += mapped ? 1 : 0;
-                if (mapped && dirty)
+                if (mapped && dirty && slot.Tracked)
                 {
-                    slot.Log?.Add(page);
+                    slot.Log!.Add(page);
                 }
             }
             if (whole)

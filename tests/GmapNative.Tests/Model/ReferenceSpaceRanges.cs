@@ -1,5 +1,6 @@
 using System.Collections.Generic;
 using System.Linq;
+using GmapNative.Bits;
 
 namespace GmapNative.Tests.Model;
 
@@ -17,7 +18,7 @@ internal sealed partial class ReferenceSpace
     /// <summary>Splits the leaves that a range touches; how many.</summary>
     public int SplitRange(ulong start, ulong end)
     {
-        ulong[] leaves = [.. _leaves.Where(segment => segment << 20 < end && (segment + 1) << 20 > start)];
+        ulong[] leaves = [.. _leaves.Where(segment => start < end && segment << 20 < end && (segment + 1) << 20 > start)];
         foreach (ulong segment in leaves)
         {
             Split(segment);
@@ -34,11 +35,11 @@ internal sealed partial class ReferenceSpace
             ReferenceSlot? slot = Find(segment << 20);
             ulong[] pages = [.. Pages(segment << 8, 256)];
             if (slot is null || !FitsLeaf(slot, segment) || !pages.All(_pages.ContainsKey)
-                || (slot.Log is not null && pages.Any(page => _pages[page] != _pages[pages[0]])))
+                || (slot.Tracked && pages.Any(page => _pages[page] != _pages[pages[0]])))
             {
                 continue;
             }
-            bool dirty = slot.Log is null ? !slot.ReadOnly : _pages[pages[0]];
+            bool dirty = slot.Tracked ? _pages[pages[0]] : !slot.ReadOnly;
             bool aged = pages.All(_aged.Contains);
             foreach (ulong page in pages)
             {
@@ -56,7 +57,7 @@ internal sealed partial class ReferenceSpace
     public void Discard(ulong start, ulong end)
     {
         Unmap(start, end);
-        foreach (ReferenceSlot slot in Slots.Values.Where(slot => slot.Log is not null))
+        foreach (ReferenceSlot slot in Slots.Values.Where(slot => slot.Tracked))
         {
             PagesDiscarded += slot.Log!.RemoveWhere(page => page << 12 >= start && page << 12 < end);
         }
@@ -65,7 +66,7 @@ internal sealed partial class ReferenceSpace
     /// <summary>How many pages of a range were young. A leaf that it touches is aged as a whole.</summary>
     public int Age(ulong start, ulong end)
     {
-        ulong[] young = [.. Pages(start >> 12, (end - start) >> 12).Where(page => _pages.ContainsKey(page) && !_aged.Contains(page))];
+        ulong[] young = [.. _pages.Keys.Where(page => page << 12 >= start && page << 12 < end && !_aged.Contains(page))];
         foreach (ulong page in young)
         {
             _aged.UnionWith(MappedWith(page));
@@ -80,5 +81,5 @@ internal sealed partial class ReferenceSpace
     private IEnumerable<ulong> MappedWith(ulong page) => _leaves.Contains(page >> 8) ? Pages(page & ~255UL, 256) : [page];
 
     private bool FitsLeaf(ReferenceSlot slot, ulong segment) =>
-        huge && slot.Covers(segment << 20, TestSpace.Segment) && (slot.Start - slot.Host) % TestSpace.Segment == 0;
+        huge && slot.Covers(segment << 20, GuestAddress.SegmentSize) && (slot.Start - slot.Host) % GuestAddress.SegmentSize == 0;
 }

@@ -1,0 +1,97 @@
+using System;
+using System.Linq;
+
+namespace GmapNative.Fuzz;
+
+internal enum Operation
+{
+    EngineCreate,
+    EngineDestroy,
+    EngineStats,
+    SpaceCreate,
+    SpaceDestroy,
+    Limit,
+    Asce,
+    SpaceStats,
+    Image,
+    Slot,
+    SlotFlags,
+    SlotDelete,
+    VcpuOpen,
+    VcpuClose,
+    Fault,
+    FaultMany,
+    Translate,
+    Enter,
+    Leave,
+    LeaveAll,
+    InlineLoad,
+    InlineStore,
+    Read,
+    Write,
+    Mark,
+    MarkBitmap,
+    MarkBatch,
+    Unmap,
+    Discard,
+    Split,
+    Collapse,
+    Age,
+    Populate,
+    Get,
+    Clear,
+    Harvest,
+    Attach,
+    Descriptor,
+    Detach,
+    Texts,
+}
+
+/// <summary>Which byte is which operation, by how often each is wanted; and the numbers that operands choose from.</summary>
+internal static class Language
+{
+    /// <summary>A byte below this, for a handle, is a good one.</summary>
+    public const int GoodHandles = 240;
+
+    private static readonly (Operation, int)[] s_weights =
+    [
+        (Operation.EngineCreate, 2), (Operation.EngineDestroy, 2), (Operation.EngineStats, 2), (Operation.SpaceCreate, 3),
+        (Operation.SpaceDestroy, 2), (Operation.Limit, 4), (Operation.Asce, 1), (Operation.SpaceStats, 2), (Operation.Image, 3),
+        (Operation.Slot, 12), (Operation.SlotFlags, 10), (Operation.SlotDelete, 3), (Operation.VcpuOpen, 4), (Operation.VcpuClose, 3),
+        (Operation.Fault, 36), (Operation.FaultMany, 6), (Operation.Translate, 4), (Operation.Enter, 3), (Operation.Leave, 4),
+        (Operation.LeaveAll, 17), (Operation.InlineLoad, 8), (Operation.InlineStore, 28), (Operation.Read, 3), (Operation.Write, 7),
+        (Operation.Mark, 4), (Operation.MarkBitmap, 4), (Operation.MarkBatch, 3), (Operation.Unmap, 9), (Operation.Discard, 6),
+        (Operation.Split, 5), (Operation.Collapse, 6), (Operation.Age, 6), (Operation.Populate, 7), (Operation.Get, 6),
+        (Operation.Clear, 9), (Operation.Harvest, 16), (Operation.Attach, 2), (Operation.Descriptor, 1), (Operation.Detach, 2),
+        (Operation.Texts, 1),
+    ];
+
+    public static Operation[] Operations { get; } = Spread();
+
+    public static ulong[] Bases { get; } = [0, 1, 2, 3, 2046, 2047, 2048, 5 * 1024];     // in segments
+
+    public static ulong[] Offsets { get; } = [0, 0, 0, 0, 0, 0, 1, 5, 128, 250, 255];    // in pages
+
+    public static ulong[] SlotPages { get; } = [256, 512, 768, 256, 512, 1, 3, 16, 64, 65, 130, 255, 300, 600];
+
+    public static ulong[] Limits { get; } =
+    [
+        (16 << 20) - 1, (1UL << 31) - 1, (1UL << 31) - 1, 1UL << 31, 8UL << 30, 9UL << 30, (1UL << 42) - 1, 0, 4095, 4096,
+        1UL << 42, ulong.MaxValue, (1UL << 31) - 4096, (1UL << 42) - 4096, (1UL << 42) - 4097, 3 << 20,
+    ];
+
+    public static ulong[] Sizes { get; } =
+    [
+        0x1000, 0x2000, 0x8000, 0x9000, 0x10000, 0xFF000, 0x100000, 0x101000, 0x200000, 0x300000, 0x1000, 0x100000,
+        0, 1, 7, 8, 0xFFF, 0x1001, 1UL << 31, 1UL << 63, ulong.MaxValue, ulong.MaxValue & ~0xFFFUL,
+    ];
+
+    /// <summary>The byte that stands for an operation.</summary>
+    public static byte ByteOf(Operation operation) => (byte)Array.IndexOf(Operations, operation);
+
+    private static Operation[] Spread()
+    {
+        Operation[] all = [.. s_weights.SelectMany(one => Enumerable.Repeat(one.Item1, one.Item2))];
+        return all.Length == 256 ? all : [.. Enumerable.Range(0, 256).Select(i => all[i % all.Length])];
+    }
+}

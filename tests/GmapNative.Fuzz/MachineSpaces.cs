@@ -1,0 +1,166 @@
+using GmapNative.Exports.Abi;
+using GmapNative.Space;
+using GmapNative.Tests.Model;
+
+namespace GmapNative.Fuzz;
+
+/// <summary>Operations: spaces, their limit, their figures.</summary>
+internal sealed unsafe partial class Machine
+{
+    private const int MostSpaces = 5;
+
+    private int CreateSpace()
+    {
+        _expected.Clear();
+        ulong handle = EngineHandle(out EngineState? engine);
+        byte odd = _code.Byte();
+        SpaceConfig config = new()
+        {
+            flags = Flags(0),
+            limit = _code.Any<ulong>(Language.Limits),
+            split_policy = _code.Byte() switch { < 160 => 0u, < 230 => 1u, < 250 => 2u, _ => 3u },
+            huge = _code.Byte() switch { < 210 => 0u, < 248 => 1u, < 252 => 2u, _ => 3u },
+            table_format = odd == 250 ? 1u : odd == 251 ? 2u : 0,
+            dirty_scope = odd == 252 ? 1u : odd == 253 ? 2u : 0,
+            tracking = odd == 254 ? 1u : odd == 255 ? 2u : 0,
+            reserved = Reserved(),
+        };
+        SpaceConfig* given = Input(config, out SpaceConfig seen);
+        ulong* made = NumberOut(mayBeNull: false);
+        Say($"engine {handle:x} limit {seen.limit:x} policy {seen.split_policy} huge {seen.huge}");
+        if (_spaces.Count >= MostSpaces)
+        {
+            return Skipped;
+        }
+        Feature(seen.split_policy * 4 + seen.huge, 16);
+        bool invalid = seen.flags != 0 || seen.reserved != 0 || seen.split_policy > 2 || seen.huge > 2 || seen.table_format > 1
+            || seen.dirty_scope > 1 || seen.tracking > 1;
+        bool later = seen.huge == 2 || seen.table_format == 1 || seen.dirty_scope == 1 || seen.tracking == 1 || seen.limit >> 42 != 0;
+        _expected.If(engine is null, Status.BadHandle).If(invalid, Status.Invalid).If(later, Status.NotSupported)
+            .Maybe(engine is { IsTight: true }, Status.NoMemory);
+        int status = library.SpaceCreate(handle, given, made);
+        if (!Check(status, 0))
+        {
+            That(!IsWritten(made), "a handle was given for a space that was not created");
+            return status;
+        }
+        var space = new SpaceState
+        {
+            Handle = *made,
+            Engine = engine!,
+            Model = new ReferenceSpace(seen.limit, (SplitPolicy)seen.split_policy, seen.huge == 0),
+            Huge = seen.huge == 0,
+            Splits = seen.split_policy != 1,
+        };
+        engine!.Spaces.Add(space);
+        _spaces.Add(space);
+        Born(space.Handle, space);
+        return status;
+    }
+
+    private int DestroySpace()
+    {
+        _expected.Clear();
+        ulong handle = SpaceHandle(out SpaceState? space);
+        Say($"{handle:x}");
+        _expected.If(space is null, Status.BadHandle).If(space?.Vcpus.Count > 0, Status.Busy).If(AnyInside, Status.Deadlock);
+        int status = library.SpaceDestroy(handle);
+        if (Check(status, 0))
+        {
+            space!.Backings.ForEach(backing => backing.IsAttached = false);
+            space.Engine.Spaces.Remove(space);
+            _spaces.Remove(space);
+            Gone(handle);
+        }
+        return status;
+    }
+
+    private int SetLimit()
+    {
+        _expected.Clear();
+        ulong handle = SpaceHandle(out SpaceState? space);
+        ulong limit = _code.Any<ulong>(Language.Limits) + (_code.Rarely(8) ? 0x1000UL : 0);
+        Say($"{handle:x} limit {limit:x}");
+        _expected.If(space is null, Status.BadHandle).If(limit >> 42 != 0, Status.NotSupported).If(AnyInside, Status.Deadlock)
+            .If(space is not null && !space.Model.CanLimit(limit), Status.Busy)
+            .Maybe(space is { Engine.IsTight: true }, Status.NoMemory);
+        int status = library.SetLimit(handle, limit);
+        if (Check(status, TimesOut(space) ? Status.TimedOut : 0))
+        {
+            space!.Model.SetLimit(limit);
+        }
+        return status;
+    }
+
+    private int GetAsce()
+    {
+        _expected.Clear();
+        ulong handle = SpaceHandle(out SpaceState? space);
+        ulong* asce = NumberOut(mayBeNull: false);
+        Say($"{handle:x}");
+        _expected.If(space is null, Status.BadHandle);
+        int status = library.GetAsce(handle, asce);
+        if (Check(status, 0))
+        {
+            Same((*asce >> 2) & 3, (ulong)space!.Model.Regions, "designation type");
+            Same(*asce & 3, 3UL, "table length");
+        }
+        return status;
+    }
+
+    private int SpaceFigures()
+    {
+        _expected.Clear();
+        ulong handle = SpaceHandle(out SpaceState? space);
+        SpaceStats* stats = Output<SpaceStats>(out uint size, mayBeNull: false);
+        Say($"{handle:x} size {size}");
+        _expected.If(space is null, Status.BadHandle);
+        int status = library.SpaceStats(handle, stats);
+        if (!Check(status, 0))
+        {
+            Untouched(stats, size);
+            return status;
+        }
+        SpaceStats figures = Received(stats, size);
+        if (size >= sizeof(SpaceStats))
+        {
+            CheckSpace(space!, figures);
+        }
+        return status;
+    }
+
+    private static void CheckSpace(SpaceState space, SpaceStats stats)
+    {
+        ReferenceSpace model = space.Model;
+        Counts counts = space.Counts;
+        Same((long)stats.read_faults, counts.ReadFaults, "read_faults");
+        Same((long)stats.write_faults, counts.WriteFaults, "write_faults");
+        Same((long)stats.guest_conditions, counts.Conditions, "guest_conditions");
+        Same((long)stats.segments_mapped, model.SegmentsMapped, "segments_mapped");
+        Same((long)stats.pages_mapped, model.PagesMapped, "pages_mapped");
+        Same((long)stats.splits, model.Splits, "splits");
+        Same(stats.splits_lost, 0UL, "splits_lost");
+        Same((long)stats.pages_granted, model.PagesGranted - counts.GrantedInline, "pages_granted");
+        Same((long)stats.segments_granted, model.SegmentsGranted, "segments_granted");
+        Same((long)stats.pages_unmapped, model.PagesUnmapped, "pages_unmapped");
+        Same((long)stats.armings, model.Armings, "armings");
+        Same((long)stats.harvests, counts.Harvests, "harvests");
+        Same((long)stats.pages_harvested, counts.Harvested, "pages_harvested");
+        Same((long)stats.pages_taken, model.PagesTaken, "pages_taken");
+        Same((long)stats.region_tables, model.Regions, "region_tables");
+        Same((long)stats.segment_tables, model.SegmentTables, "segment_tables");
+        Same((long)stats.page_tables, model.PageTables, "page_tables");
+        ulong bytes = (stats.region_tables << 14) + (stats.segment_tables << 15) + (stats.page_tables << 11);
+        Same(stats.table_bytes, bytes, "table_bytes");
+        Same((long)stats.vcpus, space.Vcpus.Count, "vcpus");
+        Same((long)stats.collapses, model.Collapses, "collapses");
+        Same((long)stats.pages_discarded, model.PagesDiscarded, "pages_discarded");
+        Same((long)stats.pages_aged, model.PagesAged, "pages_aged");
+        SpaceStats last = space.Last;
+        bool risen = stats.pages_marked >= last.pages_marked && stats.grace_periods >= last.grace_periods
+            && stats.grace_wait_ns >= last.grace_wait_ns && stats.harvest_ns >= last.harvest_ns
+            && stats.backing_scans >= last.backing_scans;
+        That(risen, "a counter fell");
+        space.Last = stats;
+    }
+}
