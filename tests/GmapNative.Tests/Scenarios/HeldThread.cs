@@ -90,7 +90,8 @@ internal sealed class Background : IDisposable
             {
                 _failure = exception;
             }
-        });
+        })
+        { IsBackground = true };
         _thread.Start();
     }
 
@@ -108,5 +109,6 @@ internal sealed class Background : IDisposable
         }
     }
 
-    public void Dispose() => _thread.Join();
+    /// <summary>Not for ever: where an assertion failed it may wait for somebody who is told to go on later than this.</summary>
+    public void Dispose() => _thread.Join(TimeSpan.FromSeconds(5));
 }
