@@ -134,7 +134,10 @@ static void be_wrong(harvester *h) {
   unsigned page = h->slot->first + h->first + (unsigned)below(&h->random, h->count);
   unsigned bit = page - (h->slot->first + h->first);
   if (h->w->options->control == INVENTED_PAGE && h->w->spot_of[page] < 0) h->bitmap[bit / 64] |= 1ull << bit % 64;
-  if (h->w->options->control == DROPPED_PAGE) h->bitmap[bit / 64] &= ~(1ull << bit % 64);
+  if (h->w->options->control == DROPPED_PAGE && h->kind == WHOLE && h->w->slots == 1) { /* one that is written */
+    page = h->w->page_of[below(&h->random, h->w->spots)];
+    h->bitmap[page / 64] &= ~(1ull << page % 64);
+  }
 }
 
 /* After the harvest: copies, and judges. */
