@@ -58,14 +58,14 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
             return true;
         }
         int thread = View.CurrentThread;
+        bool inside = false;
+        int section = LibrarySections.Enter(); // until it ends no engine gives the words of its views back
         foreach (View view in everywhere.All)
         {
-            if (view.Owner == thread && View.IsInside(view.Inside))
-            {
-                return true;
-            }
+            inside |= view.Owner == thread && View.IsInside(view.Inside);
         }
-        return false;
+        LibrarySections.Leave(section);
+        return inside;
     }
 
     /// <summary>

@@ -146,6 +146,7 @@ internal sealed unsafe class Engine : IDisposable, ICounted
     {
         Tell.Gone(this);
         Views.RemoveAll(view => (nuint)(view.Address - Arena.Start) < Arena.Reserved); // of vcpus that were never closed
+        LibrarySections.WaitForAll(); // a call into another engine may be looking at their words
         Pool.Dispose();
         Arena.Dispose();
     }

@@ -3,6 +3,7 @@ using GmapNative.Exports;
 using GmapNative.Exports.Abi;
 using GmapNative.Memory;
 using GmapNative.Space;
+using GmapNative.Tests.Model;
 using NUnit.Framework;
 
 namespace GmapNative.Tests.Review;
@@ -36,6 +37,33 @@ public sealed unsafe class EndingTests
             harvester.Join();
             Assert.That(words->Generation, Is.EqualTo(0x1234_5678UL), $"round {round}");
         }
+    }
+
+    /// <summary>Whether a thread is inside is asked of the views of all engines; without its section the look kills the process.</summary>
+    [Test]
+    public void A_look_at_all_views_outlives_another_engine()
+    {
+        using var test = new TestSpace(new SpaceOptions { Limit = TestSpace.TwoGigabytes - 1 });
+        int looker = 0;
+        bool stop = false;
+        var looking = new Thread(() =>
+        {
+            Volatile.Write(ref looker, View.CurrentThread);
+            while (!Volatile.Read(ref stop))
+            {
+                Assert.That(test.Space.Epochs.IsCallerInside(), Is.False);
+            }
+        });
+        looking.Start();
+        SpinWait.SpinUntil(() => Volatile.Read(ref looker) != 0);
+        for (int round = 0; round < 400; round++)
+        {
+            using var other = new TestSpace(
+                new SpaceOptions { Limit = TestSpace.TwoGigabytes - 1 }, new EngineOptions { ArenaBytes = 1 << 20 });
+            other.View.Owner = looker; // as if the looking thread had asked through it
+        }
+        Volatile.Write(ref stop, true);
+        looking.Join();
     }
 
     [Test]
