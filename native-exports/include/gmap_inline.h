@@ -50,7 +50,9 @@ typedef struct gmap_view {
   uint64_t reserved1[5];
 } gmap_view;
 
-/* Test hook: called between the steps that other threads may interleave with. */
+/* Test hook: called between the steps that other threads may interleave with. 6: inside, the generation is not loaded
+ * yet; 1: entered; 2: about to leave; 7: top table known; 8: segment entry loaded; 5: page entry loaded; 3: the entry
+ * grants; 9: the summary bit was clear; 4: it is set; 10: a cache entry hits; 11: resolved, the cache is filled next. */
 #ifndef GMAP_INLINE_YIELD
 #define GMAP_INLINE_YIELD(n) ((void)0)
 #endif
@@ -94,6 +96,7 @@ static inline void gmap_enter(gmap_view *view) {
     GMAP_ATOMIC_FENCE();
   else
     GMAP_COMPILER_FENCE(); /* the library's membarrier is the other half (PROTOCOL.md, rule 6) */
+  GMAP_INLINE_YIELD(6);
   view->generation = GMAP_ATOMIC_LOAD(&GMAP_ATOMIC_LOAD(&view->space)->generation);
   GMAP_INLINE_YIELD(1);
 }
@@ -108,6 +111,7 @@ static inline void gmap_leave(gmap_view *view) {
 static inline uint64_t *gmap_segment_(const gmap_view *view, uint64_t guest_addr, uint64_t *protect) {
   uint64_t asce = GMAP_ATOMIC_LOAD(&GMAP_ATOMIC_LOAD(&view->space)->asce);
   uint64_t *table = (uint64_t *)(uintptr_t)(asce & GMAP_ASCE_ORIGIN);
+  GMAP_INLINE_YIELD(7);
   if (asce & GMAP_ASCE_DT) {
     uint64_t entry;
     if ((asce & GMAP_ASCE_DT) != GMAP_ASCE_DT_REGION3 || guest_addr >> 42) return NULL;
@@ -129,7 +133,10 @@ static inline void gmap_summary_(uint64_t *segment, uint64_t guest_addr) {
   uint32_t bit = (uint32_t)1 << ((guest_addr >> 15) & 31u);
   GMAP_INLINE_YIELD(3);
   /* Not before the compare-and-swap of the entry: an acquire load may pass its store on machines with weak order. */
-  if (!(GMAP_ATOMIC_LOAD_SEQ_CST(word) & bit)) GMAP_ATOMIC_OR32(word, bit);
+  if (!(GMAP_ATOMIC_LOAD_SEQ_CST(word) & bit)) {
+    GMAP_INLINE_YIELD(9);
+    GMAP_ATOMIC_OR32(word, bit);
+  }
   GMAP_INLINE_YIELD(4);
 }
 
@@ -144,6 +151,7 @@ static inline gmap_status gmap_load_page_(gmap_view *view, uint64_t guest_addr, 
   uint64_t *segment = gmap_segment_(view, guest_addr, &protect);
   if (!segment) return gmap_ask_(view, guest_addr);
   entry = GMAP_ATOMIC_LOAD(segment);
+  GMAP_INLINE_YIELD(8);
   if (entry & GMAP_TABLE_INVALID) return gmap_ask_(view, guest_addr);
   if (entry & GMAP_TABLE_LEAF) {
     *host = (uintptr_t)((entry & GMAP_SEGMENT_FRAME) | (guest_addr & ~GMAP_SEGMENT_FRAME));
@@ -163,6 +171,7 @@ static inline gmap_status gmap_store_page_(gmap_view *view, uint64_t guest_addr,
   uint64_t *segment = gmap_segment_(view, guest_addr, &protect);
   if (!segment) return gmap_ask_(view, guest_addr);
   entry = GMAP_ATOMIC_LOAD(segment);
+  GMAP_INLINE_YIELD(8);
   if ((entry & GMAP_TABLE_INVALID) || ((protect | entry) & GMAP_TABLE_PROTECT)) return gmap_ask_(view, guest_addr);
   if (entry & GMAP_TABLE_LEAF) {
     gmap_summary_(segment, guest_addr);
@@ -269,6 +278,7 @@ typedef struct gmap_cache_entry {
 static inline void gmap_cache_fill_(const gmap_view *view, gmap_cache_entry *entry, uint64_t guest_addr,
                                     uint32_t access, void *host) {
   uint64_t page = guest_addr >> 12, addend = (uint64_t)(uintptr_t)host - guest_addr;
+  GMAP_INLINE_YIELD(11);
   if (entry->generation != view->generation || entry->load_page != page) entry->store_page = ~(uint64_t)0;
   entry->load_page = page;
   entry->addend = addend;
@@ -284,6 +294,7 @@ static inline gmap_status gmap_cache_load(gmap_view *view, gmap_cache_entry *cac
   uint64_t differs = (entry->load_page ^ page) | (entry->generation ^ view->generation);
   gmap_status status;
   if (differs == 0 && !gmap_crosses_(guest_addr, size)) {
+    GMAP_INLINE_YIELD(10);
     *host = (void *)(uintptr_t)(guest_addr + entry->addend);
     return 0;
   }
@@ -300,6 +311,7 @@ static inline gmap_status gmap_cache_store(gmap_view *view, gmap_cache_entry *ca
   uint64_t differs = (entry->store_page ^ page) | (entry->generation ^ view->generation);
   gmap_status status;
   if (differs == 0 && !gmap_crosses_(guest_addr, size)) {
+    GMAP_INLINE_YIELD(10);
     *host = (void *)(uintptr_t)(guest_addr + entry->addend);
     return 0;
   }

@@ -52,6 +52,9 @@ internal enum Place
     /// <summary>A word of the log is in the epoch and not yet cleared in the log.</summary>
     LogCopied,
 
+    /// <summary>A word of the log is in the epoch and cleared in the log.</summary>
+    LogMoved,
+
     /// <summary>A block of a log counts as empty; its words are looked at next.</summary>
     BlockForgotten,
 

@@ -125,12 +125,12 @@ internal sealed unsafe class PinnedBitmap
                     target.OrWord(at / WordBits, bits);
                     Probe.At(Place.LogCopied);
                     AndWord(at / WordBits, ~bits);
+                    Probe.At(Place.LogMoved);
                     any = true;
                 }
             }
-            if (Probe.LeavesOut(Step.BlockForgottenLate) && whole)
+            if (whole && Probe.LeavesOut(Step.BlockForgottenLate))
             {
-                Probe.At(Place.EntriesRead);
                 ForgetBlock((stop - 1) / BlockBits);
             }
             at = Skip(stop, end);

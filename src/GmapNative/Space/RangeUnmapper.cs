@@ -142,7 +142,7 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
             {
                 _log?.OrRange(slot.PageOf(address), 1);
             }
-            if (!entry.IsInvalid)
+            if (entry.IsPresent)
             {
                 Probe.At(Place.Poured);
             }

@@ -1,0 +1,230 @@
+using System;
+using System.Threading;
+using GmapNative.Dirty;
+using GmapNative.Memory;
+using GmapNative.Space;
+
+namespace GmapNative.Tests.Interleaving;
+
+/// <summary>One thread of a schedule and what it can do: each call is the real one, by the header or by the engine.</summary>
+/// <param name="world">What it shares with the others.</param>
+/// <param name="index">Its number, from 0.</param>
+/// <param name="view">Its own view.</param>
+internal sealed unsafe class Actor(World world, int index, View view)
+{
+    private const int CacheWords = 4;
+
+#pragma warning disable IDE1006 // a thread-static is named t_, which the naming rules cannot tell from a static
+    [ThreadStatic]
+    private static Actor? t_current;
+#pragma warning restore IDE1006
+
+    private readonly ulong[] _cache = GC.AllocateArray<ulong>(CacheWords, pinned: true); // gmap_cache_entry
+    private int _storesTo = -1;
+    private ulong _stamp;
+
+    public int Index => index;
+
+    public View View => view;
+
+    /// <summary>The store of the calling thread has just become visible.</summary>
+    public static void StoreIsVisible()
+    {
+        if (t_current is { _storesTo: >= 0 } actor)
+        {
+            actor.Publish();
+        }
+    }
+
+    public void Enter() => world.Shim.Enter(view);
+
+    public void Leave() => world.Shim.Leave(view);
+
+    /// <summary>One store by the header, in a section.</summary>
+    public void Write(int page)
+    {
+        Enter();
+        WriteInside(page);
+        Leave();
+    }
+
+    public void WriteInside(int page)
+    {
+        Begin(page);
+        End(world.Shim.Write(view, World.AddressOf(page) + (ulong)(index * 8), _stamp, (nint)World.Word(index, page)), page);
+    }
+
+    /// <summary>A store of the last word of the page before and the first of this one; only on the first thread, whose that is.</summary>
+    public void WriteAcross(int page)
+    {
+        Enter();
+        _ = world.BeginStore(index, page - 1);
+        Begin(page);
+        End(world.Shim.WriteAcross(view, World.AddressOf(page), _stamp, (nint)World.Word(0, page)), page);
+        world.EndStore(page - 1);
+        Leave();
+    }
+
+    /// <summary>The same through a cache of one entry that lives as long as the thread.</summary>
+    public void WriteCached(int page)
+    {
+        Enter();
+        WriteCachedInside(page);
+        Leave();
+    }
+
+    public void WriteCachedInside(int page)
+    {
+        Begin(page);
+        // The cache is pinned: 32 bytes of the thread's own.
+        fixed (ulong* cache = _cache)
+        {
+            ulong address = World.AddressOf(page) + (ulong)(index * 8);
+            End(world.Shim.CachedWrite(view, (nint)cache, address, _stamp, (nint)World.Word(index, page)), page);
+        }
+    }
+
+    /// <summary>A translation for reading; it must lead to the page.</summary>
+    public void Read(int page)
+    {
+        Enter();
+        int status = world.Shim.LoadPointer(view, World.AddressOf(page), 8, out nint host);
+        CheckHost(status, host, page);
+        Leave();
+    }
+
+    /// <summary>The same, mapped first where it is not.</summary>
+    public void ReadMapped(int page)
+    {
+        Enter();
+        int status = world.Shim.LoadResolve(view, World.AddressOf(page), 8, out nint host);
+        CheckHost(status, host, page);
+        Leave();
+    }
+
+    /// <summary>gmap_write of the thread's word.</summary>
+    public void HostWrite(int page)
+    {
+        Begin(page);
+        ulong stamp = _stamp; // on this frame
+        int section = LibrarySections.Enter();
+        int status = world.Test.Space.Host.Write(World.AddressOf(page) + (ulong)(index * 8), (byte*)&stamp, sizeof(ulong));
+        LibrarySections.Leave(section);
+        End(status, page);
+    }
+
+    /// <summary>A device's write: into memory, then gmap_mark_dirty (rule 15).</summary>
+    public void Mark(int page)
+    {
+        Begin(page);
+        Volatile.Write(ref *World.Word(index, page), _stamp); // guest memory of the test
+        world.Pause("device wrote");
+        int section = LibrarySections.Enter();
+        int status = world.Test.Space.Host.MarkRange(World.AddressOf(page), 8);
+        LibrarySections.Leave(section);
+        Publish();
+        End(status, page);
+    }
+
+    public void Harvest(uint slot = 1, HarvestFlags flags = HarvestFlags.None)
+    {
+        world.Pause("harvest begins");
+        _ = world.Harvest(slot, flags);
+    }
+
+    public void GetAndClear(uint slot = 1)
+    {
+        world.Pause("get begins");
+        world.GetAndClear(slot);
+    }
+
+    public void Get(uint slot = 1)
+    {
+        world.Pause("get begins");
+        if (world.Test.Space.Map.ById(slot) is { } found)
+        {
+            _ = world.Test.Get(slot, 0, found.Pages, new ulong[(found.Pages + 63) / 64], out _);
+        }
+    }
+
+    public void Unmap(int first, int pages)
+    {
+        world.Pause("unmap begins");
+        Expect(RangeCalls.Unmap(world.Test.Space, World.AddressOf(first), (ulong)pages * Model.TestSpace.Page, out _), "unmap");
+    }
+
+    public void Collapse(int first, int pages)
+    {
+        world.Pause("collapse begins");
+        Expect(RangeCalls.Collapse(world.Test.Space, World.AddressOf(first), (ulong)pages * Model.TestSpace.Page, out _), "collapse");
+    }
+
+    public void Split(int first, int pages)
+    {
+        world.Pause("split begins");
+        Expect(RangeCalls.Split(world.Test.Space, World.AddressOf(first), (ulong)pages * Model.TestSpace.Page, out _), "split");
+    }
+
+    public void Age(int first, int pages)
+    {
+        world.Pause("aging begins");
+        Expect(RangeCalls.Age(world.Test.Space, World.AddressOf(first), (ulong)pages * Model.TestSpace.Page, out _), "age");
+    }
+
+    public void SetLimit(ulong limit)
+    {
+        world.Pause("limit begins");
+        Expect(world.Test.Space.SetLimit(limit), "limit");
+    }
+
+    public void Arm(SlotRequest request)
+    {
+        world.Pause("arming begins");
+        world.Arm(request);
+    }
+
+    public void SetWithFinal(SlotRequest request)
+    {
+        world.Pause("last bits begin");
+        world.SetWithFinal(request);
+    }
+
+    private void Expect(int status, string call)
+    {
+        if (status != Status.Ok)
+        {
+            world.Fail($"{call}: {status}");
+        }
+    }
+
+    private void CheckHost(int status, nint host, int page)
+    {
+        if (status == 0 && host != (nint)World.Word(0, page))
+        {
+            world.Fail($"a walk to page {page} led to {host:x}");
+        }
+    }
+
+    private void Begin(int page)
+    {
+        t_current = this;
+        _storesTo = page;
+        _stamp = world.BeginStore(index, page);
+    }
+
+    private void Publish() => world.Stored(index, _storesTo, _stamp);
+
+    private void End(int status, int page)
+    {
+        _storesTo = -1;
+        world.EndStore(page);
+        if (status == InlineShim.Astray)
+        {
+            world.Fail($"a walk for a store to page {page} led elsewhere");
+        }
+        else if (status < 0)
+        {
+            world.Fail($"store to page {page}: {status}");
+        }
+    }
+}

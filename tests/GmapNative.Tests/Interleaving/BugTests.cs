@@ -1,0 +1,155 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using GmapNative.Bits;
+using GmapNative.Memory;
+using GmapNative.Space;
+using GmapNative.Tables;
+using GmapNative.Tests.Model;
+using NUnit.Framework;
+
+namespace GmapNative.Tests.Interleaving;
+
+/// <summary>The schedules see what they are there for: every step that is left out, every twin of the header, is caught.</summary>
+[TestFixture]
+[NonParallelizable]
+public sealed class BugTests
+{
+    private const int Most = 30_000;
+    private const int ByLot = 3_000;
+
+    private static readonly Dictionary<Step, Scenario> s_steps = new()
+    {
+        [Step.NoBarrier] = Scenarios.BufferedEnter,
+        [Step.NoGrace] = Scenarios.WriterAndHarvest,
+        [Step.NoBump] = Scenarios.CachedWriterGoesOn,
+        [Step.BumpAfterGrace] = Scenarios.CachedWriterGoesOn,
+        [Step.ClearBeforePour] = Scenarios.WriterOfALine,
+        [Step.EntriesBeforeSummary] = Scenarios.WriterOfALine,
+        [Step.PartialLineCleared] = Scenarios.SharedLine,
+        [Step.LogMovesIgnored] = Scenarios.TwoHarvests,
+        [Step.BlockForgottenLate] = Scenarios.MarkerAndHarvest,
+        [Step.GetTakes] = Scenarios.GetAndWriter,
+        [Step.NoSummaryForSecond] = Scenarios.FaultsAndHarvest,
+        [Step.StaleSplit] = Scenarios.TwoSplits,
+        [Step.NoPourOnUnmap] = Scenarios.UnmapPage,
+        [Step.UnlinkBeforeEmpty] = Scenarios.UnmapWriterHarvest,
+        [Step.NoHarvestLockInUnmap] = Scenarios.DirtyLeaf,
+        [Step.ReuseBeforeGrace] = Scenarios.UnmapAndReader,
+        [Step.NoHoldInCollapse] = Scenarios.CollapseAndWriter,
+        [Step.NoHarvestLockInCollapse] = Scenarios.CollapseOfADirtyTable,
+        [Step.MixedCollapse] = Scenarios.CollapseOfAMixedTable,
+        [Step.WalkBeforeCallsEnded] = Scenarios.DeletionAndFault,
+        [Step.StaleSoftDirtyKept] = Scenarios.ArmingAndWriter,
+    };
+
+    /// <summary>What no schedule shows, but a call after the other does.</summary>
+    private static readonly Step[] s_others = [Step.None, Step.SplitForgetsDirty, Step.AgeWithoutBump];
+
+    private static IEnumerable<TestCaseData> Steps() =>
+        s_steps.Select(pair => new TestCaseData(pair.Key).SetName($"Step left out: {pair.Key}"));
+
+    private static IEnumerable<TestCaseData> Twins() =>
+        HeaderTwins.All.Select(twin => new TestCaseData(twin.Twin, twin.Scenario).SetName($"Twin of the header: {twin.Twin.Name}"));
+
+    [TearDown]
+    public void LeaveNothingOut() => Probe.LeftOut = Step.None;
+
+    [TestCaseSource(nameof(Steps))]
+    public void Left_out_step_is_caught(object given)
+    {
+        var step = (Step)given;
+        if (step == Step.NoBarrier && !ProcessBarrier.IsAvailable)
+        {
+            Assert.Ignore("no membarrier here: enter fences by itself");
+        }
+        using var search = new Search(s_steps[step]);
+        Probe.LeftOut = step;
+        IsCaught(search);
+    }
+
+    [TestCaseSource(nameof(Twins))]
+    public void Twin_of_the_header_is_caught(object twin, object scenario)
+    {
+        using var search = new Search((Scenario)scenario, (HeaderTwin)twin);
+        IsCaught(search);
+    }
+
+    [Test]
+    public void Every_step_has_its_scenario() =>
+        Assert.That(Enum.GetValues<Step>().Except(s_steps.Keys), Is.EquivalentTo(s_others));
+
+    /// <summary>Of a slot that is not tracked, so that the leaf is dirty. The state is inherited.</summary>
+    [TestCase(Step.None, true)]
+    [TestCase(Step.SplitForgetsDirty, false)]
+    public void Child_of_a_dirty_leaf_is_dirty(object given, bool dirty)
+    {
+        using var test = new TestSpace(new SpaceOptions { Limit = TestSpace.TwoGigabytes - 1 });
+        test.Set(World.Slot(1, 0, 256, log: false));
+        _ = test.Write(0);
+        Probe.LeftOut = (Step)given;
+        Assert.That(RangeCalls.Unmap(test.Space, 0, TestSpace.Page, out _), Is.Zero);
+        Assert.That(test.Space.Tree.TryFindCell(0, out SegmentCell cell) && cell.Load().IsTable);
+        PageEntry page = new PageTable(cell.Load().TableOrigin).Load(1);
+        Assert.That((page.IsDirty, page.IsSoftDirty, page.IsProtected), Is.EqualTo((dirty, dirty, !dirty)));
+    }
+
+    /// <summary>Rule 24: a cached translation would hide the next use.</summary>
+    [TestCase(Step.None, 1)]
+    [TestCase(Step.AgeWithoutBump, 0)]
+    public void Use_after_aging_is_seen(object given, int young)
+    {
+        using var world = new World(Scenarios.AgingAndWriter, InlineShim.Of(HeaderTwin.None), null);
+        world.Shim.Begin(_ => { }, buffersStores: false);
+        world.Set(World.Slot(1, 0, 256));
+        world.Actors[0].WriteCached(3);
+        world.Actors[0].WriteCached(3);
+        Probe.LeftOut = (Step)given;
+        world.Actors[0].Age(0, 256);
+        world.Actors[0].WriteCached(3);
+        Assert.That(RangeCalls.Age(world.Test.Space, World.AddressOf(3), TestSpace.Page, out ulong used), Is.Zero);
+        Assert.That(used, Is.EqualTo((ulong)young));
+    }
+
+    /// <summary>Rule 2: what stands in a region entry holds for all below it. Nothing in the engine protects a region yet.</summary>
+    [TestCase(true)]
+    [TestCase(false)]
+    public unsafe void Header_asks_where_a_region_is_protected(bool real)
+    {
+        HeaderTwin twin = real ? HeaderTwin.None : HeaderTwins.NoRegionProtection;
+        var scenario = new Scenario("none")
+        {
+            Options = new SpaceOptions { Limit = (4UL << 30) - 1 },
+            Before = _ => { },
+        };
+        InlineShim shim = InlineShim.Of(twin);
+        shim.Begin(_ => { }, buffersStores: false);
+        using var world = new World(scenario, shim, null);
+        world.Set(World.Slot(1, 0, 256));
+        Actor actor = world.Actors[0];
+        actor.Write(3);
+        var region = (ulong*)world.Test.Space.Tree.Asce.Origin; // the top table of this space, which nobody else uses now
+        *region |= RegionEntry.Protect;
+        actor.Enter();
+        int store = shim.StorePointer(actor.View, World.AddressOf(3), 8, out _);
+        int load = shim.LoadPointer(actor.View, World.AddressOf(3), 8, out _);
+        actor.Leave();
+        *region &= ~RegionEntry.Protect;
+        Assert.That((store, load), Is.EqualTo((real ? InlineWriter.Ask : 0, 0)));
+    }
+
+    [Test]
+    public void Twin_of_another_text_is_refused() =>
+        Assert.That(
+            () => new HeaderTwin("nothing", ("text that is not there", "")).Alter("a header", "a shim"),
+            Throws.InstanceOf<AssertionException>());
+
+    private static void IsCaught(Search search)
+    {
+        Found found = search.Run(Most, ByLot);
+        TestContext.Out.WriteLine(found);
+        Assert.That(found.Failure, Is.Not.Null, found.ToString());
+        Found? again = search.Again(found.Schedule);
+        Assert.That(again?.Failure, Is.EqualTo(found.Failure), "the same schedule shows it again");
+    }
+}

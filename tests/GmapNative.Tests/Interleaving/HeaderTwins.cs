@@ -1,0 +1,59 @@
+using System.Collections.Generic;
+
+namespace GmapNative.Tests.Interleaving;
+
+/// <summary>Bugs that somebody could make in gmap_inline.h, each with a scenario in which a schedule shows it.</summary>
+internal static class HeaderTwins
+{
+    private const string SetSummary = "  gmap_summary_(segment, guest_addr);\n";
+    private const string EndOfGrant = "GMAP_PAGE_DIRTY | GMAP_PAGE_SOFT_DIRTY | GMAP_PAGE_YOUNG));\n";
+    private const string LoadPage = "  entry = GMAP_ATOMIC_LOAD(page);\n";
+    private const string EnterStore = "  GMAP_ATOMIC_STORE_RELEASE(&view->inside, (view->inside | 1u) + 2u);\n";
+    private const string EnterLoad = "  view->generation = GMAP_ATOMIC_LOAD(&GMAP_ATOMIC_LOAD(&view->space)->generation);\n";
+
+    /// <summary>Only a region entry says P there, which nothing in the engine does yet: <see cref="BugTests"/>.</summary>
+    public static HeaderTwin NoRegionProtection { get; } = new(
+        "P of a region entry does not accumulate", ("((protect | entry) & GMAP_TABLE_PROTECT)", "(entry & GMAP_TABLE_PROTECT)"));
+
+    public static IEnumerable<(HeaderTwin Twin, Scenario Scenario)> All =>
+    [
+        (new("a second writer leaves the summary bit to the first",
+            ("    if (!(entry & (GMAP_PAGE_INVALID | GMAP_PAGE_PROTECT))) break; /* another writer was first */\n",
+                "    if (!(entry & (GMAP_PAGE_INVALID | GMAP_PAGE_PROTECT))) {\n"
+                + "      *host = (uintptr_t)((entry & GMAP_PAGE_FRAME) | (guest_addr & ~GMAP_PAGE_FRAME));\n"
+                + "      return 0;\n"
+                + "    }\n")),
+            Scenarios.TwoWritersAndHarvest),
+        (new("the summary bit is set before the entry grants",
+            (LoadPage, SetSummary + LoadPage), (EndOfGrant + SetSummary, EndOfGrant)),
+            Scenarios.WriterOfALine),
+        (new("the entry grants, no summary bit is set", (EndOfGrant + SetSummary, EndOfGrant)), Scenarios.WriterAndHarvest),
+        (new("the store comes before the grant",
+            ("  gmap_status status = gmap_store_resolve(view, guest_addr, 8, &host, NULL);\n"
+                + "  return status ? status : shim_put(host, expected, value);\n",
+                "  gmap_status status = gmap_load_resolve(view, guest_addr, 8, &host, NULL);\n"
+                + "  if (status == 0) status = shim_put(host, expected, value);\n"
+                + "  return status ? status : gmap_store_resolve(view, guest_addr, 8, &host, NULL);\n")),
+            Scenarios.WriterAndHarvest),
+        (new("the cache is filled with a generation that is read again",
+            ("  entry->generation = view->generation; /*",
+                "  entry->generation = GMAP_ATOMIC_LOAD(&GMAP_ATOMIC_LOAD(&view->space)->generation); /*")),
+            Scenarios.CachedWriter),
+        (new("the cache does not look at the generation",
+            ("  uint64_t differs = (entry->store_page ^ page) | (entry->generation ^ view->generation);\n",
+                "  uint64_t differs = (entry->store_page ^ page);\n")),
+            Scenarios.CachedWriterGoesOn),
+        (new("a store across pages grants only the first",
+            ("gmap_next_pages_(view, guest_addr, last, GMAP_ACCESS_WRITE, at) : 0", "(int)(last & 0) : 0")),
+            Scenarios.CrossingWriter),
+        (new("a store through a leaf leaves the summary bits to the one that granted it",
+            ("  if (entry & GMAP_TABLE_LEAF) {\n  " + SetSummary, "  if (entry & GMAP_TABLE_LEAF) {\n")),
+            Scenarios.TwoWritersOfALeaf),
+        (new("a protected leaf is written", ("|| ((protect | entry) & GMAP_TABLE_PROTECT)", "|| (protect & GMAP_TABLE_PROTECT)")),
+            Scenarios.TwoSplits),
+        (new("enter loads the generation first", (EnterStore, EnterLoad + "  GMAP_INLINE_YIELD(6);\n" + EnterStore),
+            ("  GMAP_INLINE_YIELD(6);\n" + EnterLoad, "")),
+            Scenarios.CachedWriterGoesOn),
+        (new("enter leaves the word even", ("(view->inside | 1u) + 2u", "(view->inside + 2u) & ~(uint64_t)1")), Scenarios.WriterAndHarvest),
+    ];
+}

@@ -1,0 +1,310 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using GmapNative.Dirty;
+using GmapNative.Exports.Abi;
+using GmapNative.Memory;
+using GmapNative.Space;
+using GmapNative.Tests.Model;
+
+namespace GmapNative.Tests.Interleaving;
+
+/// <summary>
+/// What the threads of one schedule share: a space of the real engine with real guest memory, and a migration's image of it, which
+/// is the oracle. Each thread has a word of its own in each page and counts it up. After a harvest and the copy of what it reported the
+/// image must hold every store that was done before the harvest began; and no page is reported that nobody wrote since the last report.
+/// </summary>
+internal sealed unsafe class World : IDisposable
+{
+    public const int Pages = 768;
+
+    private static readonly GuestMemory s_memory = new(Pages * TestSpace.Page);
+
+    private readonly Turns? _turns;
+    private readonly bool _byLeaf;
+    private readonly List<int> _touched = [];
+    private readonly ulong[,] _stored = new ulong[Turns.MostThreads, Pages];
+    private readonly ulong[,] _image = new ulong[Turns.MostThreads, Pages];
+    private readonly int[] _storesRunning = new int[Pages];
+    private readonly long[] _lastStoreEnd = new long[Pages];
+    private readonly long[] _lastReport = new long[Pages];
+    private readonly HashSet<uint> _tracked = [];
+    private readonly ulong[] _handles;
+    private long _time;
+
+    public World(Scenario scenario, InlineShim shim, Turns? turns)
+    {
+        _turns = turns;
+        _byLeaf = scenario.Options.Policy == SplitPolicy.Never;
+        Shim = shim;
+        shim.BeThread(0); // the one who prepares
+        Test = new TestSpace(scenario.Options, new EngineOptions { ArenaBytes = 2 << 20 });
+        Array.Fill(_lastStoreEnd, -1);
+        Actors = [.. Enumerable.Range(0, Turns.MostThreads).Select(i => new Actor(this, i, Test.OpenView()))];
+        _handles = [.. Actors.Select(actor => HandleTable.Add(HandleKind.Vcpu, new Vcpu(Test.Space, actor.View, StaysInside: true)))];
+        for (int i = 0; i < Actors.Length; i++)
+        {
+            Actors[i].View.Vcpu = _handles[i];
+        }
+    }
+
+    public TestSpace Test { get; }
+
+    public InlineShim Shim { get; }
+
+    public Actor[] Actors { get; }
+
+    /// <summary>The first thing that was wrong.</summary>
+    public string? Violation { get; private set; }
+
+    public static ulong AddressOf(int page) => (ulong)page * TestSpace.Page;
+
+    /// <summary>Where a thread's word of a page is.</summary>
+    public static ulong* Word(int thread, int page) => (ulong*)(s_memory.Start + AddressOf(page)) + thread;
+
+    public static SlotRequest Slot(uint id, int first, int pages, bool log = true) => new()
+    {
+        Id = id,
+        GuestAddress = AddressOf(first),
+        Size = (ulong)pages * TestSpace.Page,
+        HostAddress = s_memory.Start + AddressOf(first),
+        LogDirty = log,
+    };
+
+    /// <summary>Sets a slot while nobody else runs.</summary>
+    public void Set(SlotRequest slot)
+    {
+        Test.Set(slot);
+        if (slot.LogDirty)
+        {
+            _ = _tracked.Add(slot.Id);
+        }
+    }
+
+    public void Fail(string what)
+    {
+        Violation ??= what;
+        _turns?.At("!! " + what);
+    }
+
+    /// <summary>A place between two calls.</summary>
+    public void Pause(string what) => _turns?.At(what);
+
+    public ulong BeginStore(int thread, int page)
+    {
+        if (!_touched.Contains(page))
+        {
+            _touched.Add(page);
+        }
+        _storesRunning[page]++;
+        return *Word(thread, page) + 1; // guest memory of the test, the thread's own word
+    }
+
+    /// <summary>The store is visible.</summary>
+    public void Stored(int thread, int page, ulong stamp) => _stored[thread, page] = stamp;
+
+    public void EndStore(int page)
+    {
+        _storesRunning[page]--;
+        _lastStoreEnd[page] = ++_time;
+    }
+
+    /// <summary>Harvests a slot and copies what is reported. Null result: there is no such slot that logs.</summary>
+    public int[]? Harvest(uint slot, HarvestFlags flags = HarvestFlags.None)
+    {
+        if (Test.Space.Map.ById(slot) is not { } found)
+        {
+            return null;
+        }
+        List<(int Thread, int Page, ulong Stamp)> before = StoredIn(slot);
+        long begin = ++_time;
+        ulong[] bitmap = new ulong[(found.Pages + 63) / 64];
+        int status = Test.Harvest(slot, 0, found.Pages, flags, bitmap, out ulong dirty);
+        if (status != Status.Ok)
+        {
+            if (status != Status.NoEntry)
+            {
+                Fail($"harvest of slot {slot}: {status}");
+            }
+            return null;
+        }
+        int[] reported = CopyReported(found, bitmap, begin, flags);
+        if ((ulong)reported.Length != dirty)
+        {
+            Fail($"harvest of slot {slot}: {dirty} pages said, {reported.Length} bits");
+        }
+        Expect(before, "harvest of slot " + slot);
+        return reported;
+    }
+
+    /// <summary>Looks, then clears what was seen and copies it.</summary>
+    public void GetAndClear(uint slot)
+    {
+        Slot found = Test.Space.Map.ById(slot)!;
+        List<(int Thread, int Page, ulong Stamp)> before = StoredIn(slot);
+        long begin = ++_time;
+        ulong[] bitmap = new ulong[(found.Pages + 63) / 64];
+        int status = Test.Get(slot, 0, found.Pages, bitmap, out _);
+        CheckReported(found, bitmap); // before others, who may report it too
+        status = status != Status.Ok ? status : Test.Clear(slot, 0, found.Pages, bitmap);
+        if (status != Status.Ok)
+        {
+            Fail($"get and clear of slot {slot}: {status}");
+        }
+        _ = CopyPages(found, bitmap, begin, HarvestFlags.None);
+        Expect(before, "get and clear of slot " + slot);
+    }
+
+    /// <summary>Ends the logging of a slot, or the slot, with a buffer for its last bits.</summary>
+    public void SetWithFinal(SlotRequest request)
+    {
+        Slot old = Test.Space.Map.ById(request.Id)!;
+        List<(int Thread, int Page, ulong Stamp)> before = StoredIn(request.Id);
+        long begin = ++_time;
+        ulong[] bitmap = new ulong[(old.Pages + 63) / 64];
+        int status;
+        fixed (ulong* words = bitmap)
+        {
+            status = Test.Space.Changes.Set(request with { FinalBitmap = (nint)words, FinalWords = (ulong)bitmap.Length });
+        }
+        if (status != Status.Ok)
+        {
+            Fail($"slot {request.Id}: {status}");
+        }
+        _ = CopyReported(old, bitmap, begin, HarvestFlags.None);
+        Expect(before, "last bits of slot " + request.Id);
+        _ = _tracked.Remove(request.Id);
+    }
+
+    /// <summary>Turns logging on, then copies everything: what was written before may not be reported any more.</summary>
+    public void Arm(SlotRequest request)
+    {
+        long begin = ++_time;
+        int status = Test.Space.Changes.Set(request);
+        if (status != Status.Ok)
+        {
+            Fail($"arming of slot {request.Id}: {status}");
+        }
+        Slot slot = Test.Space.Map.ById(request.Id)!;
+        foreach (int page in _touched.Where(page => slot.GuestAddress <= AddressOf(page) && AddressOf(page) < slot.End))
+        {
+            Copy(page);
+        }
+        Array.Fill(_lastReport, begin);
+        _ = _tracked.Add(request.Id);
+    }
+
+    /// <summary>When all threads have ended: a last harvest, then image and memory are equal and the engine is in order.</summary>
+    public void Finish()
+    {
+        foreach (Actor actor in Actors)
+        {
+            if (View.IsInside(actor.View.Inside))
+            {
+                Fail($"thread {actor.Index} is inside at its end");
+            }
+        }
+        Violation ??= Test.Violation();
+        foreach (uint slot in _tracked.Where(slot => Test.Space.Map.ById(slot) is not null))
+        {
+            _ = Harvest(slot);
+            _ = Harvest(slot);
+            foreach ((int thread, int page, ulong _) in StoredIn(slot))
+            {
+                if (_image[thread, page] != *Word(thread, page))
+                {
+                    Fail($"page {page} was never reported with the last store of thread {thread}");
+                }
+            }
+        }
+        Violation ??= Test.Violation();
+    }
+
+    public void Dispose()
+    {
+        foreach (ulong handle in _handles)
+        {
+            _ = HandleTable.Remove(HandleKind.Vcpu, handle);
+        }
+        string? wrong = Test.Close();
+        Violation ??= wrong;
+        foreach (int page in _touched)
+        {
+            new Span<ulong>(Word(0, page), Turns.MostThreads).Clear();
+        }
+    }
+
+    private List<(int Thread, int Page, ulong Stamp)> StoredIn(uint slotId)
+    {
+        List<(int, int, ulong)> stored = [];
+        Slot slot = Test.Space.Map.ById(slotId)!;
+        foreach (int page in _touched.Where(page => slot.GuestAddress <= AddressOf(page) && AddressOf(page) < slot.End))
+        {
+            for (int thread = 0; thread < Turns.MostThreads; thread++)
+            {
+                if (_stored[thread, page] != 0)
+                {
+                    stored.Add((thread, page, _stored[thread, page]));
+                }
+            }
+        }
+        return stored;
+    }
+
+    private int[] CopyReported(Slot slot, ulong[] bitmap, long begin, HarvestFlags flags)
+    {
+        CheckReported(slot, bitmap);
+        return CopyPages(slot, bitmap, begin, flags);
+    }
+
+    private void CheckReported(Slot slot, ulong[] bitmap)
+    {
+        foreach (int page in PagesOf(slot, bitmap).Where(page => !WasWritten(page)))
+        {
+            Fail($"page {page} was reported, and nobody wrote it since the last report");
+        }
+    }
+
+    private static int[] PagesOf(Slot slot, ulong[] bitmap) =>
+        [.. TestSpace.PagesOf(bitmap).Select(page => (int)(slot.GuestAddress / TestSpace.Page) + page)];
+
+    private int[] CopyPages(Slot slot, ulong[] bitmap, long begin, HarvestFlags flags)
+    {
+        int[] reported = PagesOf(slot, bitmap);
+        foreach (int page in reported)
+        {
+            Copy(page);
+        }
+        foreach (int page in flags.HasFlag(HarvestFlags.NoRearm) ? [] : reported)
+        {
+            _lastReport[page] = begin;
+        }
+        return reported;
+    }
+
+    private void Copy(int page)
+    {
+        for (int thread = 0; thread < Turns.MostThreads; thread++)
+        {
+            _image[thread, page] = *Word(thread, page); // guest memory of the test
+        }
+    }
+
+    private bool WasWritten(int page)
+    {
+        bool Was(int other) => _storesRunning[other] != 0 || _lastStoreEnd[other] >= _lastReport[page];
+        return _byLeaf ? _touched.Any(other => other / 256 == page / 256 && Was(other)) : Was(page);
+    }
+
+    private void Expect(List<(int Thread, int Page, ulong Stamp)> before, string call)
+    {
+        foreach ((int thread, int page, ulong stamp) in before)
+        {
+            if (_image[thread, page] < stamp)
+            {
+                ulong has = _image[thread, page];
+                Fail($"{call}: store {stamp} of thread {thread} to page {page} was done before it began; the image has {has}");
+            }
+        }
+    }
+}
