@@ -28,14 +28,30 @@ internal sealed unsafe partial class Machine
         host += place / 8 % 4 == 0 ? place / 32 % 8 * 0x1000 : start & 0xFFFFF; // ragged, or leaves fit
         switch (_code.Byte())
         {
-            case 240: start += 0x800; break;
-            case 241: size += 1; break;
-            case 242: host += 0x10; break;
-            case 243: start = ulong.MaxValue << 12; break;
-            case 244: size = ulong.MaxValue << 12; break;
-            case 245: host = ulong.MaxValue << 12; break;
-            case 246: start = (1UL << 42) - 0x1000; break;
-            case 247: start = 1UL << 63; break;
+            case 240:
+                start += 0x800;
+                break;
+            case 241:
+                size += 1;
+                break;
+            case 242:
+                host += 0x10;
+                break;
+            case 243:
+                start = ulong.MaxValue << 12;
+                break;
+            case 244:
+                size = ulong.MaxValue << 12;
+                break;
+            case 245:
+                host = ulong.MaxValue << 12;
+                break;
+            case 246:
+                start = (1UL << 42) - 0x1000;
+                break;
+            case 247:
+                start = 1UL << 63;
+                break;
         }
         return Set(handle, space, id, start, size, host, _code.Any<uint>(s_slotFlags));
     }

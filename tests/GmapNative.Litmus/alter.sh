@@ -26,7 +26,7 @@ $whole"
 enter='GMAP_ATOMIC_STORE_RELEASE(&view->inside, (view->inside | 1u) + 2u);'
 leave='GMAP_ATOMIC_STORE_RELEASE(&view->inside, (view->inside + 1u) & ~(uint64_t)1);'
 generation='  view->generation = GMAP_ATOMIC_LOAD(&GMAP_ATOMIC_LOAD(&view->space)->generation);'
-summary='if (!(GMAP_ATOMIC_LOAD_SEQ_CST(word) & bit)) GMAP_ATOMIC_OR32(word, bit);'
+summary='GMAP_ATOMIC_OR32(word, bit);'
 grant='  } while (!GMAP_ATOMIC_CAS(page, &entry,'
 granted='(entry & ~GMAP_PAGE_PROTECT) | GMAP_PAGE_DIRTY | GMAP_PAGE_SOFT_DIRTY | GMAP_PAGE_YOUNG'
 store_end='gmap_next_pages_(view, guest_addr, last, GMAP_ACCESS_WRITE, at) : 0;'
@@ -39,7 +39,7 @@ second-writer-no-summary)
     }'
     ;;
 no-summary)
-    becomes "$summary" '  (void)word, (void)bit;'
+    becomes "$summary" '    (void)word;'
     ;;
 store-before-grant) # the host gets the pointer to a clean page; the grant comes when the section ends
     above '/* One page, for writing: the entry grants' "static __thread uint64_t *gmap_late_page_, *gmap_late_segment_,
@@ -85,7 +85,7 @@ cache-ignores-generation)
         '  uint64_t differs = entry->store_page ^ page;'
     ;;
 plain-summary) # not atomic: only ThreadSanitizer looks for it
-    becomes "$summary" '  if (!(*word & bit)) *word |= bit;'
+    becomes "$summary" '    *word |= bit;'
     ;;
 *)
     printf 'alter.sh: no twin is called %s\n' "$name" >&2

@@ -48,7 +48,9 @@ public sealed class InvariantCheckerTests
     [TestCase(9, PageEntry.ShadowMarker, "malformed")]
     [TestCase(9, PageEntry.Present, "malformed")]
     [TestCase(9, 0x1000UL, "malformed")]
-    [TestCase(9, PageEntry.Invalid, "should be")]
+    [TestCase(9, PageEntry.Invalid, "young and aged")]
+    [TestCase(9, PageEntry.Young, "or neither")]
+    [TestCase(9, PageEntry.Invalid | PageEntry.Present, "should be")]
     public void Wrong_bit_of_a_page_is_found(int page, ulong bit, string reason)
     {
         SegmentCell cell = Cell(Segment);
@@ -64,6 +66,8 @@ public sealed class InvariantCheckerTests
     [TestCase(Leaf, SegmentEntry.Protect, "neither dirty nor protected")]
     [TestCase(Leaf, SegmentEntry.Writable, "right to write")]
     [TestCase(Leaf, SegmentEntry.Special, "malformed")]
+    [TestCase(Leaf, SegmentEntry.Invalid, "young and aged")]
+    [TestCase(Leaf, SegmentEntry.Young, "or neither")]
     [TestCase(Leaf, Segment, "malformed")]
     [TestCase(Leaf, SegmentEntry.SoftDirty | SegmentEntry.Dirty, "its summary word")]
     [TestCase(Segment, SegmentEntry.LockBit, "locked")]

@@ -307,8 +307,8 @@ internal static class Scenarios
         WriterAndHarvest, WriterTwiceAndHarvest, TwoWritersAndHarvest, WriterOfALine, CachedWriter, CachedWriterGoesOn, BufferedEnter,
         FaultsAndHarvest, HostWriterAndHarvest, MarkerAndHarvest, TwoHarvests, HarvestAndGetClear, GetAndWriter, KeptHarvest, TwoSplits,
         SplitAndUnmap, DirtyLeaf, TwoWritersOfALeaf, CrossingWriter, CollapseAndWriter, CollapseOfADirtyTable, CollapseOfAMixedTable,
-        SplitOfADirtyLeaf, AgingAndWriter, UnmapWriterHarvest, UnmapPage, UnmapAndReader, ArmingAndWriter, DisarmingAndWriter, LimitAndWalkers,
-        DeletionAndFault, SharedLine,
+        SplitOfADirtyLeaf, AgingAndWriter, UnmapWriterHarvest, UnmapPage, UnmapAndReader, ArmingAndWriter, DisarmingAndWriter,
+        LimitAndWalkers, DeletionAndFault, SharedLine,
     ];
 
     /// <summary>The slot is there, and these pages are written and not yet harvested.</summary>
