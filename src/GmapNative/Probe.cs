@@ -28,8 +28,9 @@ internal static unsafe class Probe
 
     // Behind IsSupported, which they ask.
     private static readonly uint s_jostle = JostleFromEnvironment();
+    private static readonly Place s_jostleAt = NameFromEnvironment<Place>("GMAP_CHECK_JOSTLE_AT"); // None: everywhere
     private static Action<Place>? s_visitor;
-    private static Step s_leftOut = StepFromEnvironment();
+    private static Step s_leftOut = NameFromEnvironment<Step>("GMAP_CHECK_LEAVE_OUT");
 
     /// <summary>Called at every place by the thread that came there; null: nobody is. One test at a time.</summary>
     public static Action<Place>? Visitor
@@ -95,7 +96,7 @@ internal static unsafe class Probe
     private static void Visit(Place place)
     {
         s_visitor?.Invoke(place);
-        if (s_jostle != 0 && place != Place.Waiting)
+        if (s_jostle != 0 && (place == s_jostleAt || (s_jostleAt == Place.None && place != Place.Waiting)))
         {
             Jostle();
         }
@@ -131,18 +132,19 @@ internal static unsafe class Probe
     private static uint JostleFromEnvironment() =>
         IsSupported && uint.TryParse(Environment.GetEnvironmentVariable("GMAP_CHECK_JOSTLE"), out uint oneIn) ? oneIn : 0;
 
-    private static Step StepFromEnvironment()
+    private static T NameFromEnvironment<T>(string variable)
+        where T : struct, Enum
     {
-        string? name = IsSupported ? Environment.GetEnvironmentVariable("GMAP_CHECK_LEAVE_OUT") : null;
+        string? name = IsSupported ? Environment.GetEnvironmentVariable(variable) : null;
         if (string.IsNullOrEmpty(name))
         {
-            return Step.None;
+            return default;
         }
-        if (!Enum.TryParse(name, out Step step) || !Enum.IsDefined(step))
+        if (!Enum.TryParse(name, out T value) || !Enum.IsDefined(value))
         {
-            Environment.FailFast($"GMAP_CHECK_LEAVE_OUT: there is no step {name}"); // or a test would look for a bug that is not there
+            Environment.FailFast($"{variable}: there is no {name}"); // or a test would look for a bug that is not there
         }
-        return step;
+        return value;
     }
 }
 

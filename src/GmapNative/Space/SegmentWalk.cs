@@ -103,6 +103,7 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
             return GuestAddress.PageTableEntries;
         }
         long taken = 0;
+        Probe.At(Place.EntryLoaded);
         if (cell.TryLock(out PageTable table))
         {
             uint lines = cell.Summary;

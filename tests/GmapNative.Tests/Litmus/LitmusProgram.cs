@@ -9,7 +9,7 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Litmus;
 
 /// <summary>A line of twins.txt: a deliberate mistake, the test that has to catch it, how often the library holds threads up.</summary>
-internal sealed record Twin(string Kind, string Name, string Test, string? Jostle);
+internal sealed record Twin(string Kind, string Name, string Test, string? Jostle, string? Place);
 
 /// <summary>gmap-litmus as its tests run it: tests/GmapNative.Litmus, made by build.sh.</summary>
 internal static partial class LitmusProgram
@@ -36,7 +36,7 @@ internal static partial class LitmusProgram
         File.ReadLines(Path.Combine(Sources, "twins.txt"))
             .Where(line => !line.StartsWith('#'))
             .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))
-            .Select(words => new Twin(words[0], words[1], words[2], words.ElementAtOrDefault(3)));
+            .Select(words => new Twin(words[0], words[1], words[2], words.ElementAtOrDefault(3), words.ElementAtOrDefault(4)));
 
     public static bool Exists(string program) => File.Exists(Path.Combine(Programs, program));
 

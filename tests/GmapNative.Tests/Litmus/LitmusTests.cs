@@ -60,6 +60,7 @@ internal sealed class LitmusTests
             ["--only", twin.Test, .. s_jostled],
             s_checkFlavour,
             ("GMAP_CHECK_JOSTLE", twin.Jostle!),
+            ("GMAP_CHECK_JOSTLE_AT", twin.Place ?? ""),
             ("GMAP_CHECK_LEAVE_OUT", twin.Name));
 
     [TestCaseSource(nameof(HarnessTwins))]
