@@ -10,66 +10,23 @@ internal static unsafe class Ranges
 {
     [UnmanagedCallersOnly(EntryPoint = "gmap_unmap")]
     public static int Unmap(ulong handle, ulong address, ulong size, uint flags, ulong* next) =>
-        Unmap(handle, address, size, flags, discard: false, next);
+        Run(handle, address, size, flags, next, &RangeCalls.Unmap);
 
     [UnmanagedCallersOnly(EntryPoint = "gmap_discard")]
     public static int Discard(ulong handle, ulong address, ulong size, uint flags, ulong* next) =>
-        Unmap(handle, address, size, flags, discard: true, next);
+        Run(handle, address, size, flags, next, &RangeCalls.Discard);
 
     [UnmanagedCallersOnly(EntryPoint = "gmap_split")]
-    public static int Split(ulong handle, ulong address, ulong size, uint flags, ulong* next)
-    {
-        AddressSpace? space = HandleTable.Find<AddressSpace>(HandleKind.Space, handle);
-        if (space is null || flags != 0)
-        {
-            return space is null ? Status.BadHandle : Status.Invalid;
-        }
-        int status = RangeCalls.Split(space, address, size, out ulong reached);
-        if (next is not null)
-        {
-            *next = reached;
-        }
-        return status;
-    }
+    public static int Split(ulong handle, ulong address, ulong size, uint flags, ulong* next) =>
+        Run(handle, address, size, flags, next, &RangeCalls.Split);
 
     [UnmanagedCallersOnly(EntryPoint = "gmap_collapse")]
-    public static int Collapse(ulong handle, ulong address, ulong size, uint flags, ulong* collapsed)
-    {
-        try
-        {
-            AddressSpace? space = HandleTable.Find<AddressSpace>(HandleKind.Space, handle);
-            if (space is null || flags != 0)
-            {
-                return space is null ? Status.BadHandle : Status.Invalid;
-            }
-            int status = RangeCalls.Collapse(space, address, size, out ulong done);
-            if (collapsed is not null)
-            {
-                *collapsed = done;
-            }
-            return status;
-        }
-        catch (Exception failure)
-        {
-            return Guard.StatusOf(failure);
-        }
-    }
+    public static int Collapse(ulong handle, ulong address, ulong size, uint flags, ulong* collapsed) =>
+        Run(handle, address, size, flags, collapsed, &RangeCalls.Collapse);
 
     [UnmanagedCallersOnly(EntryPoint = "gmap_age")]
-    public static int Age(ulong handle, ulong address, ulong size, uint flags, ulong* young)
-    {
-        AddressSpace? space = HandleTable.Find<AddressSpace>(HandleKind.Space, handle);
-        if (space is null || flags != 0)
-        {
-            return space is null ? Status.BadHandle : Status.Invalid;
-        }
-        int status = RangeCalls.Age(space, address, size, out ulong used);
-        if (young is not null)
-        {
-            *young = used;
-        }
-        return status;
-    }
+    public static int Age(ulong handle, ulong address, ulong size, uint flags, ulong* young) =>
+        Run(handle, address, size, flags, young, &RangeCalls.Age);
 
     [UnmanagedCallersOnly(EntryPoint = "gmap_populate")]
     public static int Populate(ulong handle, ulong address, ulong size, uint access, uint flags, ulong* next)
@@ -87,7 +44,14 @@ internal static unsafe class Ranges
         return status;
     }
 
-    private static int Unmap(ulong handle, ulong address, ulong size, uint flags, bool discard, ulong* next)
+    /// <summary>One of them; <paramref name="number"/> may be null and receives what it is about: where to go on, or how many.</summary>
+    private static int Run(
+        ulong handle,
+        ulong address,
+        ulong size,
+        uint flags,
+        ulong* number,
+        delegate*<AddressSpace, ulong, ulong, out ulong, int> call)
     {
         try
         {
@@ -96,12 +60,10 @@ internal static unsafe class Ranges
             {
                 return space is null ? Status.BadHandle : Status.Invalid;
             }
-            int status = discard
-                ? RangeCalls.Discard(space, address, size, out ulong reached)
-                : RangeCalls.Unmap(space, address, size, out reached);
-            if (next is not null)
+            int status = call(space, address, size, out ulong result);
+            if (number is not null)
             {
-                *next = reached;
+                *number = result;
             }
             return status;
         }
