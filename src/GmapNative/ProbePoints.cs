@@ -16,6 +16,9 @@ internal enum Place
     /// <summary>The section ends next.</summary>
     ViewLeaves,
 
+    /// <summary>The open views are known; their words are looked at next.</summary>
+    ViewsListed,
+
     /// <summary>The barrier of rule 6 is next.</summary>
     GraceBegins,
 

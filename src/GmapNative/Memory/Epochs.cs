@@ -60,7 +60,9 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
         int thread = View.CurrentThread;
         bool inside = false;
         int section = LibrarySections.Enter(); // until it ends no engine gives the words of its views back
-        foreach (View view in everywhere.All)
+        View[] views = everywhere.All;
+        Probe.At(Place.ViewsListed);
+        foreach (View view in views)
         {
             inside |= view.Owner == thread && View.IsInside(view.Inside);
         }
