@@ -61,8 +61,10 @@ internal static class RangeCalls
         while (next < end)
         {
             int section = LibrarySections.Enter();
-            bool found = space.Tree.TryFindCell(next, out SegmentCell cell);
-            int status = space.IsDead ? Status.BadHandle : found ? SplitCell(space, cell, next) : Status.Ok;
+            bool dead = space.IsDead; // before a table is looked at: they may be gone
+            SegmentCell cell = default;
+            bool found = !dead && space.Tree.TryFindCell(next, out cell);
+            int status = dead ? Status.BadHandle : found ? SplitCell(space, cell, next) : Status.Ok;
             LibrarySections.Leave(section);
             if (status != Status.Ok)
             {
@@ -86,10 +88,11 @@ internal static class RangeCalls
         for (ulong at = address; at < end && !dead;)
         {
             int section = LibrarySections.Enter();
-            bool found = space.Tree.TryFindCell(at, out SegmentCell cell);
-            dead = space.IsDead;
+            dead = space.IsDead; // as above
+            SegmentCell cell = default;
+            bool found = !dead && space.Tree.TryFindCell(at, out cell);
             ulong border = Math.Min(end, NextBorder(at, found));
-            ulong used = found && !dead ? Aging.Age(cell, at, border) : 0;
+            ulong used = found ? Aging.Age(cell, at, border) : 0;
             if (used != 0 && !Probe.LeavesOut(Step.AgeWithoutBump))
             {
                 space.Tree.BumpGeneration(); // cached translations would hide the next use (rule 24)

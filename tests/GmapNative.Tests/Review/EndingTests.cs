@@ -69,6 +69,35 @@ public sealed unsafe class EndingTests
         }
     }
 
+    /// <summary>
+    /// A call that found its space and was held up until space and engine were gone. Where it looks at a table it kills the process.
+    /// </summary>
+    [TestCase("unmap")]
+    [TestCase("discard")]
+    [TestCase("collapse")]
+    [TestCase("populate")]
+    [TestCase("split")]
+    [TestCase("age")]
+    public void A_range_call_that_comes_too_late_looks_at_no_table(string call)
+    {
+        AddressSpace space;
+        using (var test = new TestSpace(new SpaceOptions { Limit = (4 * TestSpace.TwoGigabytes) - 1 }))
+        {
+            space = test.Space;
+        }
+        const ulong Size = 2 * TestSpace.Segment;
+        int status = call switch
+        {
+            "unmap" => RangeCalls.Unmap(space, 0, Size, out _),
+            "discard" => RangeCalls.Discard(space, 0, Size, out _),
+            "collapse" => RangeCalls.Collapse(space, 0, Size, out _),
+            "populate" => RangeCalls.Populate(space, 0, Size, Access.Read, out _),
+            "split" => RangeCalls.Split(space, 0, Size, out _),
+            _ => RangeCalls.Age(space, 0, Size, out _),
+        };
+        Assert.That(status, Is.EqualTo(Status.BadHandle));
+    }
+
     [Test]
     public void Figures_of_an_engine_may_be_asked_while_it_ends()
     {
