@@ -156,7 +156,8 @@ internal static class RangeCalls
             }
             int grace = space.Limbo.GraceAndReclaim();
             next = status == Status.Ok ? end : next;
-            if (forget && grace == Status.Ok)
+            bool timedOut = grace != Status.Ok || status is not (Status.Ok or Status.NoMemory); // now, or halfway
+            if (forget && !timedOut)
             {
                 ForgetDirty(space, address, next); // after the grace: what was stored by old rights is in the logs, too
             }

@@ -1,3 +1,4 @@
+using System;
 using GmapNative.Bits;
 using GmapNative.Memory;
 using GmapNative.Space;
@@ -113,6 +114,42 @@ public sealed class AgingTests
         reader.Leave();
         test.CloseView(reader);
         Assert.That(test.Harvest(1), Is.EqualTo(new[] { 4 }));
+    }
+
+    /// <summary>The limbo is full and a reader holds it; when it left, the pages that were unmapped keep their dirt all the same.</summary>
+    [Test]
+    public void Discard_that_times_out_halfway_forgets_nothing()
+    {
+        const ulong Segments = Limbo.Capacity + 2;
+        TestSpace? made = null;
+        View? reader = null;
+        long first = long.MaxValue;
+        using var test = new TestSpace(new SpaceOptions { Limit = TwoGigabytes - 1 }, new EngineOptions
+        {
+            ArenaBytes = 32 << 20,
+            GraceTimeoutNanoseconds = 300_000_000,
+            Kick = _ =>
+            {
+                first = Math.Min(first, made!.Space.Epochs.GracePeriods);
+                if (made.Space.Epochs.GracePeriods > first)
+                {
+                    reader!.Leave(); // in the second grace
+                }
+            },
+        });
+        made = test;
+        test.Set(s_slot with { Size = Segments * Segment, HostAddress = 0x6000_0000_0000 }); // never touched
+        for (ulong i = 0; i < Segments; i++)
+        {
+            test.Write(i * Segment);
+        }
+        reader = test.OpenView();
+        reader.Owner = -1; // as if it were another thread's
+        reader.Enter();
+        Assert.That(RangeCalls.Discard(test.Space, 0, Segments * Segment, out ulong next), Is.EqualTo(Status.TimedOut));
+        Assert.That((next, test.Engine.LimboBytes), Is.EqualTo((Limbo.Capacity * Segment, 0UL)), "stopped halfway, then nobody was inside");
+        test.CloseView(reader);
+        Assert.That(test.Harvest(1), Has.Length.EqualTo((int)Segments));
     }
 
     [Test]
