@@ -4,7 +4,7 @@ using GmapNative.Tables;
 namespace GmapNative.Space;
 
 /// <summary>
-/// What the tables say about an access, without side effect; the slots are asked only where the tables have nothing. In a section.
+/// What the tables say about an access, without side effect; the slots are asked where the tables do not decide. In a section.
 /// </summary>
 internal static class Translator
 {
@@ -35,7 +35,7 @@ internal static class Translator
         {
             outcome.HostAddress = entry.Frame | (address & (GuestAddress.SegmentSize - 1));
             outcome.LeafSize = GuestAddress.SegmentSize;
-            return Judge(write, entry.IsProtected, entry.IsWritable, ref outcome);
+            return Judge(space, address, write, entry.IsProtected, ref outcome);
         }
         PageEntry page = new PageTable(entry.TableOrigin).Load(GuestAddress.PageIndex(address));
         if (page.IsAged)
@@ -48,7 +48,7 @@ internal static class Translator
         }
         outcome.HostAddress = page.Frame | (address & (GuestAddress.PageSize - 1));
         outcome.LeafSize = GuestAddress.PageSize;
-        return Judge(write, page.IsProtected || entry.IsProtected, page.IsWritable, ref outcome);
+        return Judge(space, address, write, page.IsProtected || entry.IsProtected, ref outcome);
     }
 
     /// <summary>
@@ -70,14 +70,17 @@ internal static class Translator
         return exceptionOfLevel;
     }
 
-    private static int Judge(bool write, bool isProtected, bool isWritable, ref FaultOutcome outcome)
+    /// <summary>
+    /// Whether it is read-only the slot says: an entry loses its right to write for a moment while its table collapses (rule 23).
+    /// </summary>
+    private static int Judge(AddressSpace space, ulong address, bool write, bool isProtected, ref FaultOutcome outcome)
     {
         outcome.Rights = isProtected ? Access.Read : Access.Read | Access.Write;
         if (!write || !isProtected)
         {
             return Status.Ok;
         }
-        outcome.Reason = isWritable ? FaultReason.NeedsFault : FaultReason.ReadOnlySlot;
+        outcome.Reason = space.Map.Find(address) is { IsReadOnly: true } ? FaultReason.ReadOnlySlot : FaultReason.NeedsFault;
         return Status.Protection;
     }
 }

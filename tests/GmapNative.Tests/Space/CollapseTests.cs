@@ -174,6 +174,19 @@ public sealed class CollapseTests
         Assert.That((asked, places > 4), Is.EqualTo((0, true)));
     }
 
+    /// <summary>Entries are held by their right to write; no slot becomes read-only by it.</summary>
+    [Test]
+    public void A_translation_never_calls_a_writable_slot_read_only()
+    {
+        using TestSpace test = Make();
+        Split(test);
+        List<(int Status, FaultReason Reason)> answers = [];
+        Probe.Visitor = _ => answers.Add((test.Translate(0, Access.Write, out FaultOutcome outcome), outcome.Reason));
+        Assert.That(Collapse(test), Is.EqualTo(1));
+        Probe.Visitor = null;
+        Assert.That(answers.Distinct(), Is.EqualTo(new[] { (Status.Protection, FaultReason.NeedsFault) }));
+    }
+
     [Test]
     public void Writer_is_lost_where_entries_are_not_held()
     {
