@@ -262,7 +262,7 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         }
         CountArming(slot, arms, begin);
         int grace = arms || disarms || request.ReadOnly != old.IsReadOnly ? space.Limbo.GraceAndReclaim() : Status.Ok;
-        if (arms && slot.Backing is null && grace != Status.Ok)
+        if (arms && slot.Backing is null && (grace != Status.Ok || status != Status.Ok))
         {
             tracking!.Log.OrRange(0, slot.Pages); // readers go on storing by old rights: the next harvest waits for them
         }

@@ -1,4 +1,8 @@
+using System;
 using GmapNative.Exports;
+using GmapNative.Memory;
+using GmapNative.Space;
+using GmapNative.Tests.Model;
 using NUnit.Framework;
 
 namespace GmapNative.Tests.Review;
@@ -57,5 +61,40 @@ public sealed unsafe class TimeoutTests
         Assert.That(host.SetSlot(1, 0, Host.Segment, Spaces.SlotLogDirty), Is.Zero);
         Assert.That(host.Harvest(1, Pages, out int[] found), Is.Zero);
         Assert.That(found, Is.Empty);
+    }
+
+    /// <summary>The timeout is that of a full limbo, and the reader left before the last grace: what the answer promises holds.</summary>
+    [Test]
+    public void An_arming_that_timed_out_halfway_counts_every_page_as_dirty()
+    {
+        const int Segments = Limbo.Capacity + 2;
+        TestSpace? made = null;
+        View? reader = null;
+        long first = long.MaxValue;
+        using var test = new TestSpace(new SpaceOptions { Limit = TestSpace.TwoGigabytes - 1 }, new EngineOptions
+        {
+            ArenaBytes = 32 << 20,
+            GraceTimeoutNanoseconds = 300_000_000,
+            Kick = _ =>
+            {
+                first = Math.Min(first, made!.Space.Epochs.GracePeriods);
+                if (made.Space.Epochs.GracePeriods > first)
+                {
+                    reader!.Leave(); // in the second grace
+                }
+            },
+        });
+        made = test;
+        var slot = new SlotRequest { Id = 1, Size = Segments * Host.Segment, HostAddress = 0x6000_0000_0000, ReadOnly = true };
+        test.Set(slot); // host memory that is never touched
+        Assert.That(RangeCalls.Populate(test.Space, 0, slot.Size, Access.Read, out _), Is.Zero);
+        Assert.That(RangeCalls.Split(test.Space, 0, slot.Size, out _), Is.Zero);
+        reader = test.OpenView();
+        reader.Owner = -1; // as if it were another thread's
+        reader.Enter();
+        Assert.That(test.Space.Changes.Set(slot with { ReadOnly = false, LogDirty = true }), Is.EqualTo(Status.TimedOut));
+        Assert.That(test.Engine.LimboBytes, Is.Zero, "the last grace ended");
+        test.CloseView(reader);
+        Assert.That(test.Harvest(1), Has.Length.EqualTo(Segments * 256));
     }
 }
