@@ -1,6 +1,7 @@
 using System;
 using System.Linq;
 using System.Threading;
+using GmapNative.Dirty;
 using GmapNative.Memory;
 using GmapNative.Space;
 using GmapNative.Tests.Model;
@@ -210,7 +211,20 @@ public sealed class DirtyScenarios : ScenarioFixture
         _ = test.Read((16 * Segment) + (7 * Page));
         Assert.That(RangeCalls.Collapse(test.Space, 16 * Segment, Segment, out ulong collapsed), Is.Zero);
         Assert.That(collapsed, Is.EqualTo(1));
+        Assert.That(RangeCalls.Split(test.Space, 16 * Segment, Segment, out _), Is.Zero);
+        Assert.That(RangeCalls.Populate(test.Space, 16 * Segment, Segment, Access.Write, out _), Is.Zero);
+        Assert.That(test.Translate(16 * Segment, Access.Write, out _), Is.Zero);
+        Assert.That(test.Get(2, 0, 1024, null, out ulong dirty), Is.Zero);
+        Assert.That(dirty, Is.EqualTo(256));
+        ulong[] clear = new ulong[16];
+        clear[0] = 1;
+        Assert.That(test.Clear(2, 0, 1024, clear), Is.Zero);
+        Assert.That(RangeCalls.Discard(test.Space, (16 * Segment) + Page, Page, out _), Is.Zero);
+        Assert.That(test.Harvest(2, HarvestFlags.NoRearm), Is.EqualTo(Range(2, 254)));
+        Assert.That(test.Call(() => test.Space.Host.MarkRange(17 * Segment, 1)), Is.Zero);
         Assert.That(RangeCalls.Unmap(test.Space, 16 * Segment, Segment, out _), Is.Zero);
+        Assert.That(test.SetWithFinal(Slot with { Id = 2, LogDirty = false, GuestAddress = 16 * Segment, HostAddress = Nowhere }),
+            Is.EqualTo(Range(2, 255)));
     }
 
     [TestCase(Step.None)]
