@@ -333,7 +333,7 @@ typedef struct gmap_slot {
  * final_bitmap too short. GMAP_EBUSY: move or resize of a slot with a backing (deleting it ends the backing).
  * GMAP_ENOMEM. GMAP_ETIMEDOUT: the change is made, but readers did not leave in time: their last writes may be
  * missing from final_bitmap; where logging was turned on every page counts as dirty. Where the kernel tracked
- * and cannot tell any more (gmap_backing_attach), final_bitmap has every page. */
+ * and cannot tell any more (gmap_backing_attach), final_bitmap has every page; turning logging on is GMAP_EFAULT. */
 GMAP_API gmap_status gmap_slot_set(uint64_t space, const gmap_slot *slot);
 
 /* ---- Threads --------------------------------------------------------------------------------------------------- */
@@ -372,7 +372,7 @@ GMAP_API gmap_status gmap_vcpu_close(uint64_t vcpu);
 #define GMAP_REASON_PROTECTED 3u     /* guest protection (later) */
 #define GMAP_REASON_BEYOND_LIMIT 4u  /* above the space's limit */
 #define GMAP_REASON_NOT_MAPPED 5u    /* gmap_translate: a slot is there, a fault would map it */
-#define GMAP_REASON_NEEDS_FAULT 6u   /* gmap_translate for a write: the page is clean, a fault would grant it */
+#define GMAP_REASON_NEEDS_FAULT 6u   /* gmap_translate: the page is aged, or clean and to be written: a fault helps */
 
 #define GMAP_DONE_MAPPED 0x1u  /* a leaf or page was installed */
 #define GMAP_DONE_SPLIT 0x2u   /* a 1 MB leaf was split */
@@ -415,7 +415,8 @@ GMAP_API gmap_status gmap_fault_many(uint64_t vcpu, gmap_fault_request *requests
                                      size_t *done);
 
 /* [PIC] What the tables say, without side effect. GMAP_PIC_ADDRESSING with a reason where no slot is;
- * GMAP_PIC_SEGMENT_TRANSLATION or GMAP_PIC_PAGE_TRANSLATION (or _REGION_THIRD) where nothing is mapped yet;
+ * GMAP_PIC_SEGMENT_TRANSLATION or GMAP_PIC_PAGE_TRANSLATION (or _REGION_THIRD) where nothing is mapped yet or what is
+ * mapped is aged;
  * GMAP_PIC_PROTECTION where a write would fault. The answer may be out of date when it arrives, unless the caller's
  * view is inside. result may be NULL. */
 GMAP_API gmap_status gmap_translate(uint64_t space, uint64_t guest_addr, uint32_t access, gmap_fault_result *result);
@@ -459,8 +460,9 @@ GMAP_API gmap_status gmap_split(uint64_t space, uint64_t guest_addr, uint64_t si
 
 /* [WAITS] The other way: each segment wholly in the range becomes a 1 MB leaf again where one fits and its 256 pages
  * are mapped alike: the same rights and, in a slot that logs, all clean or all dirty. Others are passed over. The
- * mapping stays usable throughout; no store and no dirty bit is lost. Turning logging off does the same to the whole
- * slot. Page aligned. flags: 0. collapsed (may be NULL) receives how many. GMAP_EOPNOTSUPP: a space of GMAP_HUGE_NONE.
+ * mapping stays usable throughout; no store and no dirty bit is lost. The leaf is aged if all its pages were, else it
+ * counts as used. Turning logging off does the same to the whole slot. Page aligned. flags: 0. collapsed (may be NULL)
+ * receives how many. GMAP_EOPNOTSUPP: a space of GMAP_HUGE_NONE.
  * GMAP_ETIMEDOUT: what was collapsed stays so, but readers did not leave: the tables are freed with the next grace.
  * GMAP_EINVAL: misaligned, wrapped, beyond the limit. */
 GMAP_API gmap_status gmap_collapse(uint64_t space, uint64_t guest_addr, uint64_t size, uint32_t flags,
@@ -468,8 +470,9 @@ GMAP_API gmap_status gmap_collapse(uint64_t space, uint64_t guest_addr, uint64_t
 
 /* Was the range used? young (may be NULL) receives how many of its mapped pages were used since they were mapped or
  * last aged; then all of them are aged: the next use of each comes as a fault and makes it young. A leaf is aged as a
- * whole. Dirty state and rights stay. Nobody is waited for: an access under way while the call runs may be missed,
- * as with any processor's reference bits. Page aligned. flags: 0. GMAP_EINVAL. */
+ * whole, and counts by the pages of it that are in the range: ask for whole segments. Dirty state and rights stay.
+ * Nobody is waited for: what a thread that is inside while the call runs uses until it leaves may be missed (host
+ * addresses, the inline cache), as with any processor's reference bits. Page aligned. flags: 0. GMAP_EINVAL. */
 GMAP_API gmap_status gmap_age(uint64_t space, uint64_t guest_addr, uint64_t size, uint32_t flags, uint64_t *young);
 
 /* [PIC] Maps a range before it is used: leaves and pages as a fault for `access` would. With GMAP_ACCESS_WRITE the
