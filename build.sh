@@ -308,7 +308,7 @@ build_vm_memory() {
     local registry=/usr/share/cargo/registry target=$ARTIFACTS/obj/vm-memory
     command -v cargo >/dev/null && compgen -G "$registry/vm-memory-0.10*" >/dev/null || return 0
     mkdir -p "$target"
-    cp -r perf/peers/vm-memory/. "$target" # cargo writes a lock file beside Cargo.toml
+    cp -ru perf/peers/vm-memory/. "$target" # cargo writes a lock file beside Cargo.toml
     if (cd "$target" && cargo build --release --offline --quiet --target-dir "$target/target" \
         --config 'source.crates-io.replace-with="debian"' --config "source.debian.directory=\"$registry\"") >&2; then
         printf '%s\n' "$target/target/release/libvm_memory_peer.so"

@@ -26,6 +26,7 @@ static const uint64_t MIB = 1 << 20, HOST = 0x600000000000;
 
 extern int rounds;         // that count, of the section that runs; one more before them warms up
 extern int quick;          // fewer rounds, smaller guests, no scaling
+extern const char *only_share; // NULL: all dirty shares
 extern uint64_t guest_gib; // of the rows that depend on the guest's size
 
 // ---- the table (report.c) ------------------------------------------------------------------------------------------
@@ -90,8 +91,6 @@ void guest_close(guest *g);
 // All segments split, all pages clean and armed.
 void guest_split(guest *g);
 uint64_t guest_harvest(guest *g, uint32_t flags);
-// Enters, makes a page dirty by the inline header, stays inside.
-void guest_store(guest *g, uint64_t guest_addr);
 void guest_mark(guest *g, const uint64_t *pattern); // every page of a pattern, and leaves
 
 // Which pages: `share` of the groups of `cluster` (1 or 64) pages, at random. Returns how many.
@@ -111,6 +110,13 @@ int scaling(void);                // scaling.c: what a second, a fourth, an eigh
 // ---- small things --------------------------------------------------------------------------------------------------
 
 extern volatile uint64_t sink;
+
+// Makes a page dirty by the inline header. The caller is inside, or leaves after it.
+static inline void guest_store(guest *g, uint64_t guest_addr) {
+  void *host;
+  CHECK(gmap_store_resolve(g->view, guest_addr, 8, &host, NULL));
+  __asm__ volatile("" : : "r"(host));
+}
 
 static inline double now_ns(void) {
   struct timespec t;

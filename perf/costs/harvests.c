@@ -20,6 +20,7 @@ static const share shares[SHARES] = {
 // One harvest of a share, each way.
 typedef struct ways {
   figures bitmap, list;                                 // ours: into a bitmap, and that decoded into a list of pages
+  figures zeroed, take_zeroed; // of a clean guest, where the bitmap is overwritten
   figures take, take_rearm, list_rearm, entries, bandwidth, vm; // the peers'
 } ways;
 
@@ -33,16 +34,28 @@ static void same(uint64_t ours, uint64_t theirs, const char *what) {
   exit(2);
 }
 
+// A guest works between two harvests: what is timed begins with nothing in the near caches, ours and the peers' alike.
+static void sweep(void) {
+  static volatile uint64_t other[2 * 1024 * 1024]; // 16 MiB
+  for (size_t i = 0; i < sizeof other / sizeof *other; i += 8) other[i]++;
+}
+
 static void measure_ours(guest *g, peer_guest *p, int round, uint64_t dirty) {
   double begin, end;
-  guest_mark(g, pattern);
   memset(g->bitmap, 0, g->pages / 8); // what the decoding leaves, and a host that ORs has
+  guest_mark(g, pattern);
+  sweep();
   begin = start_ns();
   same(guest_harvest(g, dirty ? 0 : GMAP_HARVEST_OR), dirty, "the engine");
   end = stop_ns();
   put(&measured.bitmap, round, (end - begin) / 1e3);
   same(peer_decode(g->bitmap, g->pages / 64, p->list), dirty, "decoding");
   put(&measured.list, round, (stop_ns() - begin) / 1e3);
+  if (dirty) return;
+  sweep();
+  begin = start_ns();
+  guest_harvest(g, 0);
+  put(&measured.zeroed, round, (stop_ns() - begin) / 1e3);
 }
 
 typedef uint64_t (*taker)(peer_guest *);
@@ -52,6 +65,7 @@ static double timed(taker take, peer_guest *p, uint64_t dirty, const char *what)
   memset(p->out, 0, p->words * 8);
   memcpy(p->live, pattern, p->words * 8);
   peer_entries_mark(p, pattern);
+  sweep();
   begin = start_ns();
   same(take(p), dirty, what);
   return (stop_ns() - begin) / 1e3;
@@ -63,11 +77,20 @@ static void measure_peers(peer_guest *p, int round, uint64_t dirty) {
   put(&measured.take_rearm, round, timed(peer_bitmap_take_rearm, p, dirty, "bitmap and entries"));
   put(&measured.take, round, timed(peer_bitmap_take, p, dirty, "bitmap"));
   put(&measured.entries, round, timed(peer_entries_take, p, dirty, "entries"));
+  sweep();
   begin = start_ns();
   peer_entries_read(p);
   put(&measured.bandwidth, round, (stop_ns() - begin) / 1e3);
+  if (dirty == 0) {
+    sweep();
+    begin = start_ns();
+    memset(p->out, 0, p->words * 8);
+    peer_bitmap_take(p);
+    put(&measured.take_zeroed, round, (stop_ns() - begin) / 1e3);
+  }
   if (!vm_there) return;
   peer_vm_bitmap_load(pattern, p->words);
+  sweep();
   begin = start_ns();
   if (peer_vm_bitmap_take() < p->words) exit(2); // in words
   put(&measured.vm, round, (stop_ns() - begin) / 1e3);
@@ -87,6 +110,8 @@ static void rows(const share *s, uint64_t gib) {
   if (s->of == 0) {
     snprintf(row, sizeof row, "harvest, %" PRIu64 " GiB, clean, ORed into the caller's bitmap", gib);
     report_row(row, &measured.bitmap, "us", "bitmap: AVX2 scan", &measured.take, ratio_at_most(0.2));
+    snprintf(row, sizeof row, "harvest, %" PRIu64 " GiB, clean, the caller's bitmap overwritten", gib);
+    report_row(row, &measured.zeroed, "us", "bitmap: AVX2 scan, the target zeroed", &measured.take_zeroed, none);
   } else {
     snprintf(row, sizeof row, "harvest + re-arm + page list, %" PRIu64 " GiB, %s", gib, s->name);
     report_row(row, &measured.list, "us", "bitmap: exchange + decode, locked re-arm", &measured.list_rearm,
@@ -135,6 +160,7 @@ static void by_share(const char *plots) {
   int at = 0;
   open_both(&g, &p, guest_gib);
   for (int i = 0; i < SHARES; i++) {
+    if (only_share && strcmp(only_share, shares[i].name) != 0) continue;
     snprintf(what, sizeof what, "harvests: %" PRIu64 " GiB, %s", guest_gib, shares[i].name);
     report_progress(what);
     measure(&g, &p, shares + i);
@@ -146,6 +172,7 @@ static void by_share(const char *plots) {
     curves[3].y[at++] = middle(&measured.entries);
   }
   close_both(&g, &p);
+  if (only_share) return;
   snprintf(path, sizeof path, "%s/harvest-by-share.svg", plots);
   snprintf(title, sizeof title, "A harvest of %" PRIu64 " GiB by the share of dirty pages (random)", guest_gib);
   if (plot(path, title, "us", labels, at, curves, 4) != 0) perror(path);
@@ -190,9 +217,12 @@ static void tebibyte(void) {
   memset(g.bitmap, 0, g.pages / 8);
   peer_open(&p, g.pages, 0);
   for (int round = -1; round < rounds; round++) {
-    double begin = start_ns();
+    double begin;
+    sweep();
+    begin = start_ns();
     same(guest_harvest(&g, GMAP_HARVEST_OR), 0, "the engine");
     put(&ours, round, (stop_ns() - begin) / 1e3);
+    sweep();
     begin = start_ns();
     same(peer_bitmap_take(&p), 0, "bitmap");
     put(&peers, round, (stop_ns() - begin) / 1e3);
@@ -206,6 +236,7 @@ static void tebibyte(void) {
 void harvests(const char *plots) {
   vm_there = peer_vm_memory_load();
   by_share(plots);
+  if (only_share) return;
   if (!vm_there) report_missing("vm-memory: get_and_reset, mark_dirty, write_obj", "not measured here: not built");
   if (!quick) tebibyte();
   else report_missing("harvest, 1024 GiB, clean", "left out by --quick");

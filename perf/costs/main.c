@@ -1,17 +1,18 @@
 // What the engine's paths cost beside what hosts write today: rounds in which both take turns, in one process; medians.
-// usage: gmap-costs [--quick] [--gib N] [--only SECTION] [--out FOLDER]
+// usage: gmap-costs [--quick] [--gib N] [--only SECTION [--share NAME]] [--out FOLDER]
 #include "costs.h"
 
 int rounds, quick;
 uint64_t guest_gib = 64;
 volatile uint64_t sink;
+const char *only_share;
 static const char *only, *out = ".";
 
 static int is(const char *section) { return !only || strcmp(only, section) == 0; }
 
 static int usage(void) {
   fprintf(stderr, "usage: gmap-costs [--quick] [--gib N] [--only harvests|beside|accesses|faults|building|marks|memory|"
-                  "scaling] [--out FOLDER]\n");
+                  "scaling [--share '0.1 % random']] [--out FOLDER]\n");
   return 2;
 }
 
@@ -20,7 +21,7 @@ static void sections(void) {
   if (is("accesses")) accesses();
   if (is("faults")) faults();
   if (is("marks")) marks();
-  rounds = quick ? 3 : 9;
+  rounds = quick ? 5 : 9;
   if (is("building")) building();
   if (is("memory")) memory();
   if (is("beside")) beside();
@@ -48,6 +49,8 @@ int main(int argc, char **argv) {
       guest_gib = strtoull(argv[++i], NULL, 0);
     } else if (strcmp(argv[i], "--only") == 0) {
       only = argv[++i];
+    } else if (strcmp(argv[i], "--share") == 0) {
+      only_share = argv[++i];
     } else if (strcmp(argv[i], "--out") == 0) {
       out = argv[++i];
     } else {
