@@ -144,7 +144,7 @@ static void real_stores(void) {
   void *memory = peer_memory(size);
   guest g;
   if (!peer_vm_memory_load()) {
-    report_missing("tracked store beside vm-memory's write_obj", "not measured here: librust-vm-memory-dev is not there");
+    report_missing("tracked store beside vm-memory's write_obj", "not measured here: not built");
     peer_memory_free(memory, size);
     return;
   }
@@ -165,8 +165,8 @@ static void real_stores(void) {
     peer_vm_stores(addresses, ACCESSES);
     put(&vm, round, (stop_ns() - begin) / ACCESSES);
   }
-  report_row("tracked store, made, by walking, random in 256 MiB", &ours, "ns", "vm-memory: write_obj with dirty marking",
-             &vm, ratio_at_most(0.2));
+  report_row("tracked store, made, by walking, random in 256 MiB", &ours, "ns",
+             "vm-memory: write_obj with dirty marking", &vm, ratio_at_most(0.2));
   guest_close(&g);
   peer_memory_free(memory, size);
 }

@@ -1,4 +1,5 @@
-// A guest of the engine's, and the clock. Its memory is never touched, by the engine neither: of 64 GiB only the tables are there.
+// A guest of the engine's, and the clock. Its memory is never touched, by the engine neither: of 64 GiB only the tables
+// are there.
 #include <fcntl.h>
 #include <unistd.h>
 #include "costs.h"

@@ -12,7 +12,7 @@ static int is(const char *section) { return !only || strcmp(only, section) == 0;
 
 static int usage(void) {
   fprintf(stderr, "usage: gmap-costs [--quick] [--gib N] [--only harvests|beside|accesses|faults|building|marks|memory|"
-                  "scaling [--share '0.1 % random']] [--out FOLDER]\n");
+                  "scaling [--share '0.1 %% random']] [--out FOLDER]\n");
   return 2;
 }
 

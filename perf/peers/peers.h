@@ -1,4 +1,5 @@
-// The same work as hosts write it today, in plain C: what the engine is measured against. Nothing here knows the engine.
+// The same work as hosts write it today, in plain C: what the engine is measured against. Nothing here knows the
+// engine.
 #ifndef PEERS_H
 #define PEERS_H
 
