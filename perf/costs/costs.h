@@ -72,9 +72,8 @@ typedef struct curve {
   double y[MOST_POINTS];
 } curve;
 
-// One point of every curve for each label, the values on a scale of powers of ten. 0, or -1 and errno.
-int plot(const char *path, const char *title, const char *unit, const char *const *labels, int points,
-         const curve *curves, int n);
+// One point (in us) of every curve for each label, on a scale of powers of ten. 0, or -1 and errno.
+int plot(const char *path, const char *title, const char *const *labels, int points, const curve *curves, int n);
 
 // ---- a guest (guest.c) ---------------------------------------------------------------------------------------------
 

@@ -175,7 +175,7 @@ static void by_share(const char *plots) {
   if (only_share) return;
   snprintf(path, sizeof path, "%s/harvest-by-share.svg", plots);
   snprintf(title, sizeof title, "A harvest of %" PRIu64 " GiB by the share of dirty pages (random)", guest_gib);
-  if (plot(path, title, "us", labels, at, curves, 4) != 0) perror(path);
+  if (plot(path, title, labels, at, curves, 4) != 0) perror(path);
 }
 
 static void by_size(const char *plots) {
@@ -202,7 +202,7 @@ static void by_size(const char *plots) {
     close_both(&g, &p);
   }
   snprintf(path, sizeof path, "%s/harvest-by-size.svg", plots);
-  if (plot(path, "A harvest by the guest's size, all segments split", "us", labels, points, curves, 4) != 0)
+  if (plot(path, "A harvest by the guest's size, all segments split", labels, points, curves, 4) != 0)
     perror(path);
 }
 

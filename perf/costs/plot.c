@@ -1,4 +1,4 @@
-// A picture as SVG: curves over a few labelled places, values on a scale of powers of ten.
+// A picture as SVG: curves over a few labelled places, microseconds on a scale of powers of ten.
 #include <math.h>
 #include "costs.h"
 
@@ -32,11 +32,18 @@ static scale scale_of(const curve *curves, int n, int points) {
   return (scale){floor(log10(least)), fmax(ceil(log10(most)), floor(log10(least)) + 1)};
 }
 
-static void grid(FILE *file, const scale *s, const char *unit, const char *const *labels, int points) {
+// Microseconds, in the unit that suits them.
+static void print_value(FILE *file, double x, double y, double us) {
+  const char *unit = us < 1e3 ? "µs" : us < 1e6 ? "ms" : "s";
+  double shown = us < 1e3 ? us : us < 1e6 ? us / 1e3 : us / 1e6;
+  fprintf(file, "<text x='%.1f' y='%.1f' text-anchor='end'>%g %s</text>\n", x, y, shown, unit);
+}
+
+static void grid(FILE *file, const scale *s, const char *const *labels, int points) {
   for (int power = (int)s->low; power <= (int)s->high; power++) {
     double y = up(s, pow(10, power));
     fprintf(file, "<line x1='%.1f' y1='%.1f' x2='%.1f' y2='%.1f' stroke='#d5d9de'/>\n", LEFT, y, LEFT + WIDTH, y);
-    fprintf(file, "<text x='%.1f' y='%.1f' text-anchor='end'>%g %s</text>\n", LEFT - 8, y + 4, pow(10, power), unit);
+    print_value(file, LEFT - 8, y + 4, pow(10, power));
   }
   for (int i = 0; i < points; i++)
     fprintf(file, "<text x='%.1f' y='%.1f' text-anchor='middle'>%s</text>\n", across(i, points), TOP + HEIGHT + 20,
@@ -59,8 +66,7 @@ static void draw(FILE *file, const scale *s, const curve *c, int points, int ind
   fprintf(file, "<text x='%.1f' y='%.1f'>%s</text>\n", LEFT + 32, y, c->name);
 }
 
-int plot(const char *path, const char *title, const char *unit, const char *const *labels, int points,
-         const curve *curves, int n) {
+int plot(const char *path, const char *title, const char *const *labels, int points, const curve *curves, int n) {
   scale s = scale_of(curves, n, points);
   FILE *file = fopen(path, "w");
   if (!file) return -1;
@@ -68,7 +74,7 @@ int plot(const char *path, const char *title, const char *unit, const char *cons
   fprintf(file, "font-family='sans-serif' font-size='12'>\n");
   fprintf(file, "<rect width='100%%' height='100%%' fill='#ffffff'/>\n");
   fprintf(file, "<text x='%.1f' y='30' font-size='16'>%s</text>\n", LEFT, title);
-  grid(file, &s, unit, labels, points);
+  grid(file, &s, labels, points);
   for (int c = 0; c < n; c++) draw(file, &s, curves + c, points, c);
   fprintf(file, "</svg>\n");
   return fclose(file);
