@@ -325,7 +325,7 @@ run_perf() {
         "-L$LIB" -lgmapnative -lm -ldl "-Wl,-rpath,$LIB"
     vm_memory=$(build_vm_memory)
     GMAP_PERF_VM_MEMORY=$vm_memory "$OUT/gmap-costs" --out "$results" "$@"
-    if [[ -f $results/latest.json ]]; then cp "$results/latest.json" perf/results/; fi
+    if [[ -f $results/latest.json ]]; then cp "$results"/*.json "$results"/*.svg perf/results/; fi
 }
 
 run_reclaim() {

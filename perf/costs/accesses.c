@@ -11,7 +11,7 @@
 typedef struct way {
   guest g;
   gmap_cache_entry cache[CACHE];
-  figures cached_load, cached_store, walked_load, walked_store;
+  figures alone, cached_load, cached_store, walked_load, walked_store;
 } way;
 
 static uint64_t addresses[ACCESSES];
@@ -65,6 +65,7 @@ static void free_peer(uint64_t gib) {
     return begin / ACCESSES;                                              \
   }
 
+MEASURE(enter_and_leave, 0)
 MEASURE(cached_load, gmap_cache_load(view, cache, CACHE - 1, addresses[i], 8, &host))
 MEASURE(cached_store, gmap_cache_store(view, cache, CACHE - 1, addresses[i], 8, &host))
 MEASURE(walked_load, gmap_load_ptr(view, addresses[i], 8, &host))
@@ -96,6 +97,7 @@ static void measure(way *w, int leaf, int round) {
   put(&w->cached_store, round, cached_store(w));
   put(tlb_hit + leaf, round, by_tlb(leaf));
   put(&w->cached_load, round, cached_load(w));
+  put(&w->alone, round, enter_and_leave(w));
 }
 
 static void rows(const way *w, int leaf) {
@@ -106,6 +108,7 @@ static void rows(const way *w, int leaf) {
   snprintf(row, sizeof row, "enter + store + leave, cache hit, %s", what[leaf]);
   report_row(row, &w->cached_store, "ns", "direct-mapped TLB, hit; nothing tracked", tlb_hit + leaf,
              ratio_at_most(1.3));
+  if (!leaf) report_row("enter + leave alone", &w->alone, "ns", "direct-mapped TLB, hit", tlb_hit, none);
   snprintf(row, sizeof row, "enter + load + leave, walking, %s", what[leaf]);
   report_row(row, &w->walked_load, "ns", "walk of three levels in C", walked + leaf, none);
   report_row(row, &w->walked_load, "ns", "direct-mapped TLB, hit", tlb_hit + leaf, none);
