@@ -140,7 +140,7 @@ void report_print(void) {
 #endif
          __VERSION__);
   printf("times without those that the measuring thread waited for a processor that others had\n");
-  printf("medians of %d rounds (of %d in accesses, faults and marks), ours and the peer in turn in one process%s; "
+  printf("medians of %d rounds (of %d where a row takes milliseconds), ours and the peer in turn in one process%s; "
          "%.0f s; other processes took %.2f of the processors meanwhile (load before: %s)\n",
          rounds, MOST_ROUNDS, quick ? " (--quick)" : "", m.seconds, m.others, load_at_begin);
 }
