@@ -354,7 +354,7 @@ format() {
 }
 
 clean() {
-    rm -rf "$ARTIFACTS"
+    rm -rf "$ARTIFACTS" perf/results
     find src native-exports tests -type d \( -name bin -o -name obj \) -prune -exec rm -rf {} +
 }
 
