@@ -59,7 +59,8 @@ usage: ./build.sh VERB [OPTIONS]
   demo      live-migrate a running guest; OPTIONS go to gmap-migrate: --memory 512M --json
   litmus    real threads against the library: every page on time, none invented; OPTIONS: --seconds N --only NAME --threads N
             --seed N --json --tsan; tests/GmapNative.Litmus/README.md
-  perf      what the engine's paths cost beside plain C, on this machine; OPTIONS: the guest's size in GiB (64)
+  perf      the engine's paths beside the peers', in one table; OPTIONS: --quick (under 90 s) --gib N (64) --only SECTION
+            (accesses, faults, building, marks, memory, beside, harvests, scaling); artifacts/perf: latest.json and pictures
   reclaim   COUNT (100000000) splits, unmaps and remaps while two vcpus write: the arena ends as it began, or it fails
   format    lay out the C# sources; --check only tells whether they are
   clean     remove everything that a build made
@@ -302,12 +303,29 @@ run_demo() {
 
 run_litmus() { LITMUS_BIN=$OUT/tests LITMUS_LIB=$LIB tests/GmapNative.Litmus/run.sh "$@"; }
 
+# rust-vmm's vm-memory beside the engine, where Debian's librust-vm-memory-dev and cargo are there. Prints the library's path.
+build_vm_memory() {
+    local registry=/usr/share/cargo/registry target=$ARTIFACTS/obj/vm-memory
+    command -v cargo >/dev/null && compgen -G "$registry/vm-memory-0.10*" >/dev/null || return 0
+    mkdir -p "$target"
+    cp -ru perf/peers/vm-memory/. "$target" # cargo writes a lock file beside Cargo.toml
+    if (cd "$target" && cargo build --release --offline --quiet --target-dir "$target/target" \
+        --config 'source.crates-io.replace-with="debian"' --config "source.debian.directory=\"$registry\"") >&2; then
+        printf '%s\n' "$target/target/release/libvm_memory_peer.so"
+    else
+        warn 'vm-memory did not build: its rows are left out'
+    fi
+}
+
 run_perf() {
-    mkdir -p "$OUT"
+    local results=$ARTIFACTS/perf vm_memory
+    mkdir -p "$OUT" "$results" perf/results
     # shellcheck disable=SC2086 # flags are words
-    $CC ${CFLAGS/-O2/-O3} -D_GNU_SOURCE -march=native -pthread "-I$INC" perf/costs/*.c -o "$OUT/gmap-costs" "-L$LIB" \
-        -lgmapnative "-Wl,-rpath,$LIB"
-    "$OUT/gmap-costs" "$@"
+    $CC ${CFLAGS/-O2/-O3} -D_GNU_SOURCE -march=native -pthread "-I$INC" perf/costs/*.c perf/peers/*.c -o "$OUT/gmap-costs" \
+        "-L$LIB" -lgmapnative -lm -ldl "-Wl,-rpath,$LIB"
+    vm_memory=$(build_vm_memory)
+    GMAP_PERF_VM_MEMORY=$vm_memory "$OUT/gmap-costs" --out "$results" "$@"
+    if [[ -f $results/latest.json ]]; then cp "$results"/*.json "$results"/*.svg perf/results/; fi
 }
 
 run_reclaim() {
@@ -336,7 +354,7 @@ format() {
 }
 
 clean() {
-    rm -rf "$ARTIFACTS"
+    rm -rf "$ARTIFACTS" perf/results
     find src native-exports tests -type d \( -name bin -o -name obj \) -prune -exec rm -rf {} +
 }
 

@@ -1,4 +1,5 @@
-// What the measurements share.
+// What the measurements share: a guest of the engine's, medians of rounds in which ours and the peer take turns, and
+// the table of them.
 #ifndef COSTS_H
 #define COSTS_H
 
@@ -9,7 +10,7 @@
 #include <time.h>
 #include "gmap_inline.h"
 
-#define ROUNDS 9
+#define MOST_ROUNDS 25
 #define CHECK(call)                                                                            \
   do {                                                                                         \
     gmap_status status_ = (call);                                                              \
@@ -21,11 +22,111 @@
 
 static const uint64_t MIB = 1 << 20, HOST = 0x600000000000;
 
+// ---- options (main.c) ----------------------------------------------------------------------------------------------
+
+extern int rounds;         // that count, of the section that runs; one more before them warms up
+extern int quick;          // fewer rounds, smaller guests, no scaling
+extern const char *only_share; // NULL: all dirty shares
+extern uint64_t guest_gib; // of the rows that depend on the guest's size
+
+// ---- the table (report.c) ------------------------------------------------------------------------------------------
+
+enum goal_kind { NO_GOAL, RATIO_AT_MOST, AT_MOST, PEER_PLUS_AT_MOST };
+
+typedef struct goal {
+  enum goal_kind kind;
+  double value;
+} goal;
+
+static const goal none = {NO_GOAL, 0};
+
+static inline goal ratio_at_most(double value) { return (goal){RATIO_AT_MOST, value}; }
+
+// Figures of a row, one a round.
+typedef struct figures {
+  double of[MOST_ROUNDS];
+} figures;
+
+static inline void put(figures *f, int round, double value) {
+  if (round >= 0) f->of[round] = value; // -1 warms up
+}
+
+double middle(const figures *f); // the median
+
+// A row. Without `peers` nothing stands beside it; `peer` says what does, or why nothing.
+void report_row(const char *row, const figures *ours, const char *unit, const char *peer, const figures *peers, goal g);
+void report_single(const char *row, double ours, const char *unit, const char *peer, double beside, goal g);
+void report_missing(const char *what, const char *why);
+// A line to standard error, with the time since the start.
+void report_progress(const char *what);
+void report_begin(void);
+void report_print(void);
+int report_json(const char *path);
+
+// ---- a picture (plot.c) --------------------------------------------------------------------------------------------
+
+#define MOST_POINTS 8
+
+typedef struct curve {
+  const char *name, *colour;
+  double y[MOST_POINTS];
+} curve;
+
+// One point (in us) of every curve for each label, on a scale of powers of ten. 0, or -1 and errno.
+int plot(const char *path, const char *title, const char *const *labels, int points, const curve *curves, int n);
+
+// ---- a guest (guest.c) ---------------------------------------------------------------------------------------------
+
+enum guest_kind { LOGGED, UNLOGGED, UNLOGGED_PAGES }; // the last: mapped by 4 KB pages only
+
+typedef struct guest {
+  uint64_t engine, space, vcpu, gib, pages, *bitmap;
+  gmap_view *view;
+} guest;
+
+void guest_open(guest *g, uint64_t gib, enum guest_kind kind);
+void guest_open_at(guest *g, uint64_t gib, enum guest_kind kind, uint64_t host); // with memory, for real stores
+void guest_close(guest *g);
+// All segments split, all pages clean and armed.
+void guest_split(guest *g);
+uint64_t guest_harvest(guest *g, uint32_t flags);
+void guest_mark(guest *g, const uint64_t *pattern); // every page of a pattern, and leaves
+
+// Which pages: `share` of the groups of `cluster` (1 or 64) pages, at random. Returns how many.
+uint64_t pattern_make(uint64_t *pattern, uint64_t words, double share, unsigned cluster);
+
+// ---- the sections --------------------------------------------------------------------------------------------------
+
+void harvests(const char *plots); // harvests.c: by dirty share, by guest size; the pictures go to that folder
+void beside(void);                // beside.c: harvests while vcpus run
+void accesses(void);              // accesses.c: loads, stores, first stores
+void faults(void);                // faults.c: gmap_fault, gmap_fault_many, splits
+void building(void);              // building.c: mapping
+void marks(void);                 // marks.c: external writers
+void memory(void);                // memory.c: bytes per GiB
+int scaling(void);                // scaling.c: what a second, a fourth, an eighth vcpu costs the first. 0.
+
+// ---- small things --------------------------------------------------------------------------------------------------
+
+extern volatile uint64_t sink;
+
+// Makes a page dirty by the inline header. The caller is inside, or leaves after it.
+static inline void guest_store(guest *g, uint64_t guest_addr) {
+  void *host;
+  CHECK(gmap_store_resolve(g->view, guest_addr, 8, &host, NULL));
+  __asm__ volatile("" : : "r"(host));
+}
+
 static inline double now_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
+
+// What the main thread times begins with start_ns and ends with stop_ns: the time it stood ready and had no processor,
+// because others had them, does not count.
+double start_ns(void);
+double stop_ns(void);
 
 static inline int by_value(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
@@ -42,8 +143,5 @@ static inline uint64_t random64(uint64_t *state) {
   *state ^= *state >> 7;
   return *state ^= *state << 17;
 }
-
-// scaling.c: what a second, a fourth, an eighth vcpu costs the first. 0.
-int scaling(void);
 
 #endif

@@ -1,6 +1,6 @@
 // Vcpus on one space at the same time: what each gets done beside what one alone gets done. Every thread does the same
-// work on as many pages of its own; they lie in segments of its own, or in segments that all share, page by page in turn
-// (eight pages are a cache line of entries). One after the other in every round, so that a busy moment of the
+// work on as many pages of its own; they lie in segments of its own, or in segments that all share, page by page in
+// turn (eight pages are a cache line of entries). One after the other in every round, so that a busy moment of the
 // machine falls on all of them; medians.
 #include <pthread.h>
 #include <sched.h>
@@ -32,7 +32,7 @@ static pthread_barrier_t gate;
 static worker workers[MOST_THREADS];
 static enum work work;
 static unsigned threads;
-static int shared, ended, harvests;
+static int shared, ended, harvesting;
 
 static double busy_ns(void) {
   struct timespec t;
@@ -88,7 +88,7 @@ static void harvest(void) {
 
 static void *keep_harvesting(void *argument) {
   (void)argument;
-  while (__atomic_load_n(&harvests, __ATOMIC_ACQUIRE)) harvest();
+  while (__atomic_load_n(&harvesting, __ATOMIC_ACQUIRE)) harvest();
   return NULL;
 }
 
@@ -100,13 +100,13 @@ static figure measure(unsigned n, int harvester) {
   threads = n;
   if (work != FAULT_DIRTY) harvest();
   if (harvester) {
-    harvests = 1;
+    harvesting = 1;
     if (pthread_create(&thread, NULL, keep_harvesting, NULL) != 0) exit(1);
   }
   pthread_barrier_wait(&gate);
   pthread_barrier_wait(&gate);
   if (harvester) {
-    __atomic_store_n(&harvests, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&harvesting, 0, __ATOMIC_RELEASE);
     pthread_join(thread, NULL);
   }
   for (unsigned i = 0; i < n; i++) {
@@ -119,13 +119,13 @@ static figure measure(unsigned n, int harvester) {
 }
 
 static void table_row(int harvester) {
-  double each[KINDS][ROUNDS], busy[KINDS][ROUNDS], alone = 0;
+  double each[KINDS][MOST_ROUNDS], busy[KINDS][MOST_ROUNDS], alone = 0;
   if (work == FAULT_DIRTY) { // all pages that will be looked at
     threads = MOST_THREADS;
     pthread_barrier_wait(&gate);
     pthread_barrier_wait(&gate);
   }
-  for (int round = 0; round < ROUNDS; round++)
+  for (int round = 0; round < rounds; round++)
     for (int kind = 0; kind < KINDS; kind++) {
       figure measured = measure(counts[kind], harvester);
       each[kind][round] = measured.each;
@@ -133,9 +133,9 @@ static void table_row(int harvester) {
     }
   printf("%-40s %-7s %-4s", names[work], shared ? "same" : "own", harvester ? "yes" : "no");
   for (int kind = 0; kind < KINDS; kind++) {
-    double middle = median(each[kind], ROUNDS);
+    double middle = median(each[kind], (size_t)rounds);
     alone = kind == 0 ? middle : alone;
-    printf(" %7.2f %4.2f %6.1f", middle, middle / alone, median(busy[kind], ROUNDS));
+    printf(" %7.2f %4.2f %6.1f", middle, middle / alone, median(busy[kind], (size_t)rounds));
   }
   printf("\n");
 }
@@ -161,7 +161,7 @@ int scaling(void) {
   }
   printf("\n%ld processors, n vcpus: million operations a second for each, that beside one vcpu alone, and ns of a "
          "processor's time an operation (medians of %d)\n",
-         sysconf(_SC_NPROCESSORS_ONLN), ROUNDS);
+         sysconf(_SC_NPROCESSORS_ONLN), rounds);
   printf("%-40s %-7s %-4s", "work", "segment", "harv");
   for (int kind = 0; kind < KINDS; kind++) printf(" %7u %4s %6s", counts[kind], "of 1", "ns");
   printf("\n");

@@ -1,0 +1,94 @@
+// A guest of the engine's, and the clock. Its memory is never touched, by the engine neither: of 64 GiB only the tables
+// are there.
+#include <fcntl.h>
+#include <unistd.h>
+#include "costs.h"
+
+static double waited_at_start;
+
+// How long this thread has been ready and waiting for a processor; 0 where the kernel does not say.
+static double waited_ns(void) {
+  static int file = -2;
+  char text[96];
+  ssize_t got;
+  unsigned long long ran, waited;
+  if (file == -2) file = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+  got = file < 0 ? -1 : pread(file, text, sizeof text - 1, 0);
+  if (got <= 0) return 0;
+  text[got] = 0;
+  return sscanf(text, "%llu %llu", &ran, &waited) == 2 ? (double)waited : 0;
+}
+
+double start_ns(void) {
+  waited_at_start = waited_ns();
+  return now_ns();
+}
+
+double stop_ns(void) {
+  double now = now_ns();
+  return now - (waited_ns() - waited_at_start);
+}
+
+void guest_open(guest *g, uint64_t gib, enum guest_kind kind) { guest_open_at(g, gib, kind, HOST); }
+
+void guest_open_at(guest *g, uint64_t gib, enum guest_kind kind, uint64_t host) {
+  gmap_engine_config engine = {.struct_size = sizeof engine, .flags = GMAP_ENGINE_HUGE_ARENA};
+  gmap_space_config space = {.struct_size = sizeof space, .limit = (gib << 30) - 1};
+  gmap_slot slot = {.struct_size = sizeof slot, .id = 1, .size = gib << 30, .host_addr = host};
+  gmap_vcpu_config vcpu = {.struct_size = sizeof vcpu, .inline_version = GMAP_INLINE_VERSION};
+  engine.arena_bytes = (gib * 3 + 64) * MIB; // page tables take 2 MiB a GiB
+  space.huge = kind == UNLOGGED_PAGES ? GMAP_HUGE_NONE : GMAP_HUGE_1M;
+  slot.flags = kind == LOGGED ? GMAP_SLOT_LOG_DIRTY : 0;
+  CHECK(gmap_engine_create(&engine, &g->engine));
+  CHECK(gmap_space_create(g->engine, &space, &g->space));
+  CHECK(gmap_slot_set(g->space, &slot));
+  CHECK(gmap_vcpu_open(g->space, &vcpu, &g->vcpu, &g->view));
+  g->gib = gib;
+  g->pages = gib << 18;
+  g->bitmap = malloc(g->pages / 8);
+  if (!g->bitmap) exit(1);
+  memset(g->bitmap, 0, g->pages / 8); // every page of it there
+}
+
+void guest_close(guest *g) {
+  CHECK(gmap_vcpu_close(g->vcpu));
+  CHECK(gmap_space_destroy(g->space));
+  CHECK(gmap_engine_destroy(g->engine));
+  free(g->bitmap);
+}
+
+void guest_split(guest *g) {
+  gmap_enter(g->view);
+  for (uint64_t i = 0; i < g->gib << 10; i++) guest_store(g, i * MIB);
+  gmap_leave(g->view);
+  guest_harvest(g, 0);
+}
+
+uint64_t guest_harvest(guest *g, uint32_t flags) {
+  uint64_t dirty;
+  CHECK(gmap_dirty_harvest(g->space, 1, 0, g->pages, flags, g->bitmap, g->pages / 64, &dirty));
+  return dirty;
+}
+
+void guest_mark(guest *g, const uint64_t *pattern) {
+  gmap_enter(g->view);
+  for (uint64_t word = 0; word < g->pages / 64; word++)
+    for (uint64_t bits = pattern[word]; bits; bits &= bits - 1)
+      guest_store(g, (word * 64 + (uint64_t)__builtin_ctzll(bits)) << 12);
+  gmap_leave(g->view);
+}
+
+uint64_t pattern_make(uint64_t *pattern, uint64_t words, double share, unsigned cluster) {
+  static uint64_t seed = 88172645463325252ull;
+  uint64_t below = share >= 1 ? ~0ull : (uint64_t)(share * 18446744073709551616.0), pages = 0;
+  for (uint64_t i = 0; i < words; i++) {
+    pattern[i] = 0;
+    if (cluster == 64) {
+      pattern[i] = random64(&seed) <= below && below ? ~0ull : 0;
+    } else {
+      for (int bit = 0; bit < 64 && below; bit++) pattern[i] |= (uint64_t)(random64(&seed) <= below) << bit;
+    }
+    pages += (uint64_t)__builtin_popcountll(pattern[i]);
+  }
+  return pages;
+}

@@ -1,0 +1,87 @@
+// The same work as hosts write it today, in plain C: what the engine is measured against. Nothing here knows the
+// engine.
+#ifndef PEERS_H
+#define PEERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PEER_WORD_PAGES 64u
+
+// ---- A guest as QEMU keeps one: a flat bitmap, and page tables that are armed page by page -------------------------
+
+typedef struct peer_guest {
+  uint64_t pages, words;
+  uint64_t *live;    // one bit a page, set by writers
+  uint64_t *out;     // where the bits are merged to
+  uint64_t *entries; // one word a page in tables of 2 KB, or NULL
+  uint32_t *list;    // the dirty pages of a harvest
+} peer_guest;
+
+// `tables`: with entries, all of them clean. Exits the process when memory is short.
+void peer_open(peer_guest *guest, uint64_t pages, int tables);
+void peer_close(peer_guest *guest);
+
+// Aligned to 2 MiB, every page touched, transparent huge pages asked for.
+void *peer_memory(size_t size);
+void peer_memory_free(void *memory, size_t size);
+
+// ---- bitmaps.c -----------------------------------------------------------------------------------------------------
+
+// Exchanges the words that are not zero (eight clean ones are passed over by AVX2), merges into `out`, counts.
+uint64_t peer_bitmap_take(peer_guest *guest);
+// The same, and each entry found is armed again by a locked and.
+uint64_t peer_bitmap_take_rearm(peer_guest *guest);
+// Exchanges and decodes into a list of pages, then arms these entries again by a locked and each.
+uint64_t peer_bitmap_list_rearm(peer_guest *guest);
+// What a host does with a bitmap that it was given: a list of pages. The bitmap is zero after it.
+uint64_t peer_decode(uint64_t *bitmap, uint64_t words, uint32_t *list);
+// QEMU's way to set a range: whole words by plain stores, the ends by locked ors, a fence.
+void peer_bitmap_set_range(uint64_t *bitmap, uint64_t first, uint64_t count);
+// ORs a bitmap in, a locked or for each word that is not zero.
+void peer_bitmap_or(uint64_t *bitmap, const uint64_t *marks, uint64_t words);
+// A locked or for each address.
+void peer_bitmap_batch(uint64_t *bitmap, const uint64_t *addresses, size_t n);
+
+static inline void peer_mark(uint64_t *bitmap, uint64_t page) {
+  __atomic_fetch_or(bitmap + page / 64, 1ull << (page % 64), __ATOMIC_SEQ_CST);
+}
+
+// ---- tables.c ------------------------------------------------------------------------------------------------------
+
+#define PEER_PAGE_INVALID 0x400ull
+#define PEER_PAGE_DIRTY 0x008ull
+#define PEER_SEGMENT_INVALID 0x020ull
+#define PEER_SEGMENT_LEAF 0x400ull
+
+// The entries are the truth: AVX2 over every table, a locked and of each dirty entry, bits into `out`, counted.
+uint64_t peer_entries_take(peer_guest *guest);
+// Reads all the entries once and does nothing with them: the machine's bandwidth.
+void peer_entries_read(const peer_guest *guest);
+// Every entry of the pattern becomes dirty, by plain stores.
+void peer_entries_mark(peer_guest *guest, const uint64_t *pattern);
+
+// Fills a table of 256 entries for each segment, and links it by one compare-and-swap.
+void peer_split(uint64_t *segments, uint64_t n, uint64_t *pool);
+// Maps n segments by 1 MB leaves, or each by a filled page table.
+void peer_map_leaves(uint64_t *segments, uint64_t n, uint64_t host);
+void peer_map_pages(uint64_t *segments, uint64_t n, uint64_t host, uint64_t *pool);
+
+// ---- kernel.c ------------------------------------------------------------------------------------------------------
+
+enum peer_kernel { PEER_UFFD_ASYNC, PEER_UFFD_SYNC, PEER_SIGSEGV };
+
+// ns of the first write to each of so many armed pages, in order; below 0 where this kernel or process may not.
+double peer_kernel_first_write(enum peer_kernel how, uint64_t pages);
+
+// ---- vmmemory.c: rust-vmm's vm-memory, where its library was built (vm-memory/) -------------------------------------
+
+int peer_vm_memory_load(void); // 1: there
+void peer_vm_bitmap_open(uint64_t bytes);
+void peer_vm_bitmap_close(void);
+void peer_vm_bitmap_load(const uint64_t *pattern, uint64_t words); // marks the pages of a pattern
+uint64_t peer_vm_bitmap_take(void);                                // get_and_reset
+void peer_vm_mark(const uint64_t *addresses, size_t n);            // mark_dirty of a page each
+void peer_vm_stores(const uint64_t *addresses, size_t n);          // write_obj of 8 bytes each, with dirty marking
+
+#endif
