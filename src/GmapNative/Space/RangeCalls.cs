@@ -1,4 +1,5 @@
 using System;
+using System.Threading;
 using GmapNative.Bits;
 using GmapNative.Memory;
 using GmapNative.Tables;
@@ -37,7 +38,7 @@ internal static class RangeCalls
                 ulong to = Math.Min(address + size, slot.End);
                 if (from < to && status == Status.Ok)
                 {
-                    status = new RangeCollapser(space, slot, slot.Tracking?.Gate).Collapse(from, to, ref collapsed);
+                    status = new RangeCollapser(space, slot, slot.Tracking).Collapse(from, to, ref collapsed);
                 }
             }
             int grace = collapsed != 0 ? space.Limbo.Reclaim() : Status.Ok; // no right was taken away
@@ -85,6 +86,7 @@ internal static class RangeCalls
         }
         ulong end = address + size;
         bool dead = false;
+        SpinWait spin = default;
         for (ulong at = address; at < end && !dead;)
         {
             int section = LibrarySections.Enter();
@@ -92,7 +94,8 @@ internal static class RangeCalls
             SegmentCell cell = default;
             bool found = !dead && space.Tree.TryFindCell(at, out cell);
             ulong border = Math.Min(end, NextBorder(at, found));
-            ulong used = found ? Aging.Age(cell, at, border) : 0;
+            bool frozen = false;
+            ulong used = found ? Aging.Age(cell, at, border, out frozen) : 0;
             if (used != 0 && !Probe.LeavesOut(Step.AgeWithoutBump))
             {
                 space.Tree.BumpGeneration(); // cached translations would hide the next use (rule 24)
@@ -100,7 +103,8 @@ internal static class RangeCalls
             }
             LibrarySections.Leave(section);
             young += used;
-            at = border;
+            at = frozen ? at : border;
+            WaitWhile(frozen, ref spin);
         }
         return dead ? Status.BadHandle : Status.Ok;
     }
@@ -113,12 +117,18 @@ internal static class RangeCalls
         {
             return Status.Invalid;
         }
+        SpinWait spin = default;
         for (ulong end = address + size; next < end;)
         {
             int section = LibrarySections.Enter();
             FaultOutcome outcome = default;
             int status = space.IsDead ? Status.BadHandle : space.Faults.Resolve(next, access, out outcome);
             LibrarySections.Leave(section);
+            WaitWhile(status == Status.Frozen, ref spin);
+            if (status == Status.Frozen)
+            {
+                continue;
+            }
             if (status != Status.Ok)
             {
                 return status;
@@ -126,6 +136,16 @@ internal static class RangeCalls
             next = Math.Min(end, (next & ~(outcome.LeafSize - 1)) + outcome.LeafSize);
         }
         return Status.Ok;
+    }
+
+    /// <summary>Between two sections; a host that is inside with a view of its own costs the freeze its grace, not itself (rule 20).</summary>
+    private static void WaitWhile(bool frozen, ref SpinWait spin)
+    {
+        if (frozen)
+        {
+            Probe.At(Place.Waiting);
+            spin.SpinOnce(sleep1Threshold: -1);
+        }
     }
 
     private static int TakeAway(AddressSpace space, ulong address, ulong size, bool forget, out ulong next)
