@@ -150,6 +150,8 @@ static void harvest_row(uint64_t gib, uint64_t per_mille) {
   row(what, ours, others, "bitmap: exchange, merge, count", "us");
 }
 
+static const uint64_t per_milles[] = {0, 1, 10, 100, 500, 1000};
+
 int main(int argc, char **argv) {
   uint64_t gib = argc > 1 ? strtoull(argv[1], NULL, 0) : 64;
   printf("%-58s %10s %-6s %-34s %10s  %6s\n", "row (median of 9)", "ours", "", "beside it", "", "ratio");
@@ -158,7 +160,8 @@ int main(int argc, char **argv) {
   for (uint64_t i = 0; i < gib << 10; i++) store(i * MIB);
   gmap_leave(view);
   harvest();
-  for (uint64_t per_mille = 0; per_mille <= 1000; per_mille = per_mille ? per_mille * 10 : 1) harvest_row(gib, per_mille);
+  for (size_t i = 0; i < sizeof per_milles / sizeof *per_milles; i++) harvest_row(gib, per_milles[i]);
   close_guest();
+  dense(gib);
   return scaling();
 }

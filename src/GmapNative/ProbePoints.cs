@@ -49,6 +49,9 @@ internal enum Place
 
     SegmentThawed,
 
+    /// <summary>A call that met a frozen segment has ended its section, and waits next.</summary>
+    FrozenLeft,
+
     /// <summary>The entries of a group were looked at for soft-dirty bits.</summary>
     EntriesRead,
 

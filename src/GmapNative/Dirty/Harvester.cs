@@ -313,7 +313,7 @@ internal static unsafe class Harvester
             ulong offset = (at - range.First) & ~63UL;
             ulong bits = epoch.Peek(range.First + offset) & range.MaskAt(offset);
             bitmap[offset / 64] |= bits; // the caller's buffer, checked to have (count + 63) / 64 words
-            epoch.Clear(range.First + offset, bits);
+            epoch.ClearAlone(range.First + offset, bits); // only holders of the harvest lock change an epoch
             dirty += (ulong)BitOperations.PopCount(bits);
             at = range.First + offset + 64;
         }

@@ -92,6 +92,7 @@ internal sealed class FaultResolver(AddressSpace space)
             FaultDone done = outcome.Done;
             view.LeaveCall();
             view.Leave();
+            Probe.At(Place.FrozenLeft);
             Probe.At(Place.Waiting);
             spin.SpinOnce(sleep1Threshold: -1);
             view.EnterCall();

@@ -143,6 +143,7 @@ internal static class RangeCalls
     {
         if (frozen)
         {
+            Probe.At(Place.FrozenLeft);
             Probe.At(Place.Waiting);
             spin.SpinOnce(sleep1Threshold: -1);
         }

@@ -11,7 +11,7 @@ internal sealed record Freezing
     public static Freezing Never { get; } = new() { LeastLines = int.MaxValue };
 
     /// <summary>How many of the 32 lines of a page table have to be flagged: below that its entries cost less than its freeze.</summary>
-    public int LeastLines { get; init; } = 24;
+    public int LeastLines { get; init; } = 8;
 
     /// <summary>How many such segments of 2 GB make a barrier worth its cost.</summary>
     public int LeastSegments { get; init; } = 8;
@@ -28,7 +28,6 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
 {
     /// <summary>Segments that wait for one grace: what their tables take stays in a processor's cache, and their writers wait not for long.</summary>
     private const int Chunk = 256;
-    private const uint AllOfAGroup = 0xFF;
 
     private readonly Freezing _freezing = space.Engine.Options.Freezing;
     private bool _hasTimedOut;
@@ -109,6 +108,7 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
     private readonly long Edit(SegmentCell cell, ulong segment)
     {
         long taken = 0;
+        ulong first = slot.PageOf(segment);
         var table = new PageTable(cell.Load().TableOrigin);
         cell.ClearSummary(SegmentCell.AllLines);
         if (Probe.LeavesOut(Step.ThawBeforeEdit))
@@ -117,10 +117,10 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
         }
         for (int group = 0; group < PageTable.Groups; group++)
         {
-            ulong pages = table.SoftDirty(group, AllOfAGroup);
+            ulong pages = table.SoftDirty(group);
             if (pages != 0)
             {
-                DirtyTake.Pour(tracking.Epoch, slot, segment, group, pages);
+                tracking.Epoch.OrAlone(first + ((ulong)group * PageTable.GroupPages), pages);
                 Probe.At(Place.Poured);
                 table.ArmFrozen(group);
                 Probe.At(Place.EntryArmed);
