@@ -49,7 +49,7 @@ internal enum Place
 
     SegmentThawed,
 
-    /// <summary>A call that met a frozen segment has ended its section, and waits next.</summary>
+    /// <summary>A call that met a frozen segment has ended its section, and waits for the thaw next.</summary>
     FrozenLeft,
 
     /// <summary>The entries of a group were looked at for soft-dirty bits.</summary>

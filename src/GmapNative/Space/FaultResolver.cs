@@ -1,6 +1,5 @@
 using System;
 using System.Runtime.CompilerServices;
-using System.Threading;
 using GmapNative.Bits;
 using GmapNative.Memory;
 using GmapNative.Tables;
@@ -85,21 +84,21 @@ internal sealed class FaultResolver(AddressSpace space)
 
     private int ResolveThawed(View view, ulong address, Access access, int thread, ref FaultOutcome outcome)
     {
-        SpinWait spin = default;
-        int status = Status.Frozen;
-        while (status == Status.Frozen)
+        for (; ; )
         {
             FaultDone done = outcome.Done;
+            int seen = space.Thaws.Now; // before the look: what thaws after it is told after this
+            int status = Resolve(address, access, thread, out outcome);
+            outcome.Done |= done;
+            if (status != Status.Frozen)
+            {
+                return status;
+            }
             view.LeaveCall();
             view.Leave();
-            Probe.At(Place.FrozenLeft);
-            Probe.At(Place.Waiting);
-            spin.SpinOnce(sleep1Threshold: -1);
+            space.Thaws.WaitPast(seen);
             view.EnterCall();
-            status = Resolve(address, access, thread, out outcome);
-            outcome.Done |= done;
         }
-        return status;
     }
 
     /// <summary>The same for a caller that knows its thread's number already: looking it up costs as much as a counter.</summary>

@@ -1,5 +1,4 @@
 using System;
-using System.Threading;
 using GmapNative.Bits;
 using GmapNative.Memory;
 using GmapNative.Tables;
@@ -86,9 +85,9 @@ internal static class RangeCalls
         }
         ulong end = address + size;
         bool dead = false;
-        SpinWait spin = default;
         for (ulong at = address; at < end && !dead;)
         {
+            int thaws = space.Thaws.Now; // before the look at the segment
             int section = LibrarySections.Enter();
             dead = space.IsDead; // as above
             SegmentCell cell = default;
@@ -104,7 +103,7 @@ internal static class RangeCalls
             LibrarySections.Leave(section);
             young += used;
             at = frozen ? at : border;
-            WaitWhile(frozen, ref spin);
+            WaitIf(space, frozen, thaws);
         }
         return dead ? Status.BadHandle : Status.Ok;
     }
@@ -117,16 +116,16 @@ internal static class RangeCalls
         {
             return Status.Invalid;
         }
-        SpinWait spin = default;
         for (ulong end = address + size; next < end;)
         {
+            int thaws = space.Thaws.Now; // before the look at the segment
             int section = LibrarySections.Enter();
             FaultOutcome outcome = default;
             int status = space.IsDead ? Status.BadHandle : space.Faults.Resolve(next, access, out outcome);
             LibrarySections.Leave(section);
-            WaitWhile(status == Status.Frozen, ref spin);
             if (status == Status.Frozen)
             {
+                WaitIf(space, true, thaws);
                 continue;
             }
             if (status != Status.Ok)
@@ -139,13 +138,11 @@ internal static class RangeCalls
     }
 
     /// <summary>Between two sections; a host that is inside with a view of its own costs the freeze its grace, not itself (rule 20).</summary>
-    private static void WaitWhile(bool frozen, ref SpinWait spin)
+    private static void WaitIf(AddressSpace space, bool frozen, int thaws)
     {
         if (frozen)
         {
-            Probe.At(Place.FrozenLeft);
-            Probe.At(Place.Waiting);
-            spin.SpinOnce(sleep1Threshold: -1);
+            space.Thaws.WaitPast(thaws);
         }
     }
 

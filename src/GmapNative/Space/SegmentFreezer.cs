@@ -1,4 +1,5 @@
 using System;
+using System.Threading;
 using GmapNative.Bits;
 using GmapNative.Memory;
 using GmapNative.Tables;
@@ -11,10 +12,10 @@ internal sealed record Freezing
     public static Freezing Never { get; } = new() { LeastLines = int.MaxValue };
 
     /// <summary>How many of the 32 lines of a page table have to be flagged: below that its entries cost less than its freeze.</summary>
-    public int LeastLines { get; init; } = 8;
+    public int LeastLines { get; init; } = Probe.FreezesAll ? 1 : 8;
 
     /// <summary>How many such segments of 2 GB make a barrier worth its cost.</summary>
-    public int LeastSegments { get; init; } = 8;
+    public int LeastSegments { get; init; } = Probe.FreezesAll ? 1 : 8;
 
     /// <summary>How long writers of frozen segments may be held up by a reader that does not leave; 0: for ever.</summary>
     public ulong LongestNanoseconds { get; init; } = 500_000;
@@ -64,6 +65,7 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
             if (!found)
             {
                 Thaw(table, chunk[..i]); // no page table any more: nobody may have taken it away
+                space.Thaws.Announce();
             }
         }
         LibrarySections.Leave(section);
@@ -83,6 +85,7 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
         {
             taken += Edit(table.Cell(chunk[i]), region + ((ulong)chunk[i] << GuestAddress.SegmentShift));
         }
+        space.Thaws.Announce();
         LibrarySections.Leave(section);
         _hasTimedOut |= grace != Status.Ok;
         return changed ? Status.TryAgain : grace != Status.Ok ? TakeByEntry(region, chunk, ref taken) : Status.Ok;
@@ -150,6 +153,30 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
         foreach (ushort index in chunk)
         {
             table.Cell(index).Thaw();
+        }
+    }
+}
+
+/// <summary>
+/// How often segments of a space were thawed: what a call that met a frozen one waits for between two sections. It says nothing about which.
+/// </summary>
+internal sealed class ThawCount
+{
+    private int _count;
+
+    public int Now => Volatile.Read(ref _count);
+
+    public void Announce() => Interlocked.Increment(ref _count);
+
+    /// <summary>Returns when something was thawed since <see cref="Now"/> was <paramref name="seen"/>. In no section.</summary>
+    public void WaitPast(int seen)
+    {
+        Probe.At(Place.FrozenLeft);
+        SpinWait spin = default;
+        while (Now == seen)
+        {
+            Probe.At(Place.Waiting);
+            spin.SpinOnce(sleep1Threshold: -1);
         }
     }
 }

@@ -1,4 +1,5 @@
 using System.Collections.Generic;
+using GmapNative.Dirty;
 using GmapNative.Space;
 using GmapNative.Tests.Model;
 
@@ -85,18 +86,13 @@ internal static class FreezingScenarios
 
     /// <summary>The first segment is taken entry by entry before the second is frozen.</summary>
     public static Scenario AndHarvest { get; } = new(
-        "a writer, a harvest, and one that freezes",
-        a =>
-        {
-            a.Write(256);
-            a.Write(300);
-            a.Write(3);
-        },
-        b => b.Harvest(),
+        "a writer, a harvest that leaves the marks, and one that freezes",
+        a => a.Write(3),
+        b => b.Harvest(flags: HarvestFlags.NoRearm),
         c => c.Harvest())
     {
         FreezesFrom = 2,
-        Before = world => Scenarios.Dirty(world, World.Slot(1, 0, 512), 9, 256, 300),
+        Before = world => Scenarios.Dirty(world, World.Slot(1, 0, 512), 256, 300),
     };
 
     public static Scenario AndCachedWriter { get; } = Scenarios.CachedWriterGoesOn with

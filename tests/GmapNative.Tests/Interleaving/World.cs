@@ -146,6 +146,7 @@ internal sealed unsafe class World : IDisposable
         ulong[] bitmap = new ulong[(found.Pages + 63) / 64];
         int status = Test.Get(slot, 0, found.Pages, bitmap, out _);
         CheckReported(found, bitmap); // before others, who may report it too
+        Pause("clear begins");
         status = status != Status.Ok ? status : Test.Clear(slot, 0, found.Pages, bitmap);
         if (status != Status.Ok)
         {
