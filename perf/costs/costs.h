@@ -46,7 +46,7 @@ static inline uint64_t random64(uint64_t *state) {
 // scaling.c: what a second, a fourth, an eighth vcpu costs the first. 0.
 int scaling(void);
 
-// dense.c: a guest of which much is dirty, beside the locked operations of a C loop, and how long its writers are held up.
+// dense.c: guests of which much is dirty, beside the locked operations of a C loop; how long their writers wait.
 void dense(uint64_t gib);
 
 #endif

@@ -1,6 +1,5 @@
-// Harvests of a guest of which much is dirty: by freezing (PROTOCOL.md, rule 20) against scan + locked "and" of each dirty entry, the
-// page tables being the truth in both; and the longest that a first store to a clean page takes meanwhile.
-#include <linux/membarrier.h>
+// Harvests of a guest of which much is dirty: by freezing (PROTOCOL.md, rule 20) against scan + locked "and" of each
+// dirty entry, the page tables being the truth in both; and the longest that a store takes meanwhile.
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>

@@ -204,7 +204,7 @@ internal static unsafe class Harvester
         return status;
     }
 
-    /// <summary>As <see cref="Pour"/>, re-arming, into the epoch. Dense segments are frozen (rule 20): also under the harvest turn.</summary>
+    /// <summary>As <see cref="Pour"/>, re-arming, into the epoch. Dense segments are frozen (rule 20).</summary>
     private static int PourFreezing(ref Range range, out ulong found)
     {
         found = 0;

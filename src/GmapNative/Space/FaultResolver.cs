@@ -73,7 +73,7 @@ internal sealed class FaultResolver(AddressSpace space)
         Resolve(address, access, View.CurrentThread, out outcome);
 
     /// <summary>
-    /// gmap_fault: begins a section of the view, which it stays inside. Where the segment is frozen the section ends, and another one begins
+    /// gmap_fault: in a section of the view, which it stays inside. Where the segment is frozen the section ends, and another begins
     /// after the thaw (rules 8 and 20).
     /// </summary>
     public int Resolve(View view, ulong address, Access access, int thread, out FaultOutcome outcome)

@@ -137,7 +137,7 @@ internal static class RangeCalls
         return Status.Ok;
     }
 
-    /// <summary>Between two sections; a host that is inside with a view of its own costs the freeze its grace, not itself (rule 20).</summary>
+    /// <summary>Between two sections; a host that is inside with a view of its own costs the freeze its grace (rule 20).</summary>
     private static void WaitIf(AddressSpace space, bool frozen, int thaws)
     {
         if (frozen)

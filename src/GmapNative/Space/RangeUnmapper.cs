@@ -50,7 +50,8 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
     /// </summary>
     private int UnmapSegment(ulong segment, ulong start, ulong end)
     {
-        SlotTracking? harvests = Probe.LeavesOut(Step.NoHarvestLockInUnmap) || Probe.LeavesOut(Step.UnlinkBeforeEmpty) ? null : slot.Tracking;
+        SlotTracking? harvests = slot.Tracking;
+        harvests = Probe.LeavesOut(Step.NoHarvestLockInUnmap) || Probe.LeavesOut(Step.UnlinkBeforeEmpty) ? null : harvests;
         harvests?.Take();
         int section = LibrarySections.Enter();
         int status = Status.TryAgain;

@@ -22,12 +22,12 @@ internal sealed record Freezing
 }
 
 /// <summary>
-/// Takes dense segments of a slot: freeze, grace, plain edits, thaw (rule 20). Under the slot's harvest turn and lock, in no section; the lock
-/// is let go while it waits. Allocates nothing.
+/// Takes dense segments of a slot: freeze, grace, plain edits, thaw (rule 20). Under the slot's harvest turn and lock, in no section; the
+/// lock is let go while it waits. Allocates nothing.
 /// </summary>
 internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking tracking)
 {
-    /// <summary>Segments that wait for one grace: what their tables take stays in a processor's cache, and their writers wait not for long.</summary>
+    /// <summary>Segments that wait for one grace: their tables fit into a processor's cache, their writers wait not for long.</summary>
     private const int Chunk = 256;
 
     private readonly Freezing _freezing = space.Engine.Options.Freezing;
@@ -158,7 +158,7 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
 }
 
 /// <summary>
-/// How often segments of a space were thawed: what a call that met a frozen one waits for between two sections. It says nothing about which.
+/// How often segments of a space were thawed: what a call that met a frozen one waits for between two sections. Not which.
 /// </summary>
 internal sealed class ThawCount
 {

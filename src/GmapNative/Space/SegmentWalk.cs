@@ -33,8 +33,8 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
     }
 
     /// <summary>
-    /// As <see cref="Take"/> with re-arming, into the epoch; dense segments are frozen (rule 20). Under the harvest turn and lock; the lock is
-    /// let go meanwhile. <see cref="Status.TryAgain"/>: the slot was changed then, some may be left.
+    /// As <see cref="Take"/> with re-arming, into the epoch; dense segments are frozen (rule 20). Under the harvest turn and lock; the
+    /// lock is let go meanwhile. <see cref="Status.TryAgain"/>: the slot was changed then, some may be left.
     /// </summary>
     public int TakeFreezing(ulong start, ulong end, SlotTracking tracking, ref long taken)
     {
@@ -72,7 +72,7 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
     private static ulong RegionEnd(ulong at, ulong end) =>
         end - RegionBase(at) < GuestAddress.RegionThirdSize ? end : RegionBase(at) + GuestAddress.RegionThirdSize;
 
-    /// <summary>The part of a region in a section; what is for the freezer is left for it, in <paramref name="dense"/> (empty: nothing is).</summary>
+    /// <summary>The part of a region, in a section; <paramref name="dense"/> (empty: none) gets what is left to the freezer.</summary>
     private long TakeRegion(
         ulong start, ulong end, PinnedBitmap? log, bool rearm, in SegmentFreezer freezer, Span<ushort> dense, ref int count)
     {
@@ -84,7 +84,8 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
     }
 
     private long TakeRegion(
-        SegmentTable table, ulong start, ulong end, PinnedBitmap? log, bool rearm, in SegmentFreezer freezer, Span<ushort> dense, ref int left)
+        SegmentTable table, ulong start, ulong end, PinnedBitmap? log, bool rearm, in SegmentFreezer freezer, Span<ushort> dense,
+        ref int left)
     {
         long taken = 0;
         ulong region = RegionBase(start);
@@ -142,8 +143,8 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
             return GuestAddress.PageTableEntries;
         }
         long taken = 0;
-        // Who only looks, in a section and without the harvest turn, may meet a frozen table. Its harvest needs the harvest lock for the edit
-        // and the thaw: until we let that go nobody but inline writers changes the table.
+        // Who only looks, in a section and without the harvest turn, may meet a frozen table. Its harvest needs the harvest lock for the
+        // edit and the thaw: until we let that go nobody but inline writers changes the table.
         SegmentEntry entry = cell.Load();
         bool looks = !rearm && entry.IsFrozen;
         PageTable table = new(entry.TableOrigin);

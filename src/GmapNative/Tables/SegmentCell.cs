@@ -63,7 +63,7 @@ internal readonly unsafe struct SegmentCell(ulong* entry, uint* summary)
     /// </summary>
     public bool TryLock(out PageTable table, out bool frozen) => TryTake(freezes: false, out table, out frozen);
 
-    /// <summary>Freezes a segment that has a page table (rule 20). False if it has none. Under the harvest turn and lock of its slot.</summary>
+    /// <summary>Freezes a segment that has a page table (rule 20); false: none. Under the harvest turn and lock of its slot.</summary>
     public bool TryFreeze(out PageTable table) => TryTake(freezes: true, out table, out _);
 
     public void Thaw()

@@ -3,8 +3,8 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Models;
 
 /// <summary>
-/// Rule 20: freeze, grace, plain edit, thaw; rule 2: P accumulates; rule 8: nothing blocks inside a section. The harvest lock is let go for the
-/// grace, since a GET takes it inside a section; it sees the frozen table, the log or the epoch, never nothing.
+/// Rule 20: freeze, grace, plain edit, thaw; rule 2: P accumulates; rule 8: nothing blocks inside a section. The harvest lock is let go for
+/// the grace, since a GET takes it inside a section; it sees the frozen table, the log or the epoch, never nothing.
 /// </summary>
 [TestFixture]
 public sealed class Freeze
