@@ -1,5 +1,6 @@
 // Harvests of a guest of which much is dirty: by freezing (PROTOCOL.md, rule 20) against scan + locked "and" of each
 // dirty entry, the page tables being the truth in both; and the longest that a store takes meanwhile.
+#include <linux/membarrier.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
