@@ -33,7 +33,7 @@ internal static unsafe class Probe
     private static Action<Place>? s_visitor;
     private static Step s_leftOut = NameFromEnvironment<Step>("GMAP_CHECK_LEAVE_OUT");
 
-    /// <summary>Whether harvests freeze every segment with a dirty page; the check flavour takes it from <c>GMAP_CHECK_FREEZE</c>.</summary>
+    /// <summary>Whether harvests freeze all that is dirty; the check flavour takes it from <c>GMAP_CHECK_FREEZE</c>.</summary>
     public static bool FreezesAll => IsSupported && s_freezesAll;
 
     /// <summary>Called at every place by the thread that came there; null: nobody is. One test at a time.</summary>

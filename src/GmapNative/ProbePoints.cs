@@ -49,6 +49,9 @@ internal enum Place
 
     SegmentThawed,
 
+    /// <summary>Every section of the call has ended; it takes a slot's harvest turn next.</summary>
+    TurnNext,
+
     /// <summary>A call that met a frozen segment has ended its section, and waits for the thaw next.</summary>
     FrozenLeft,
 

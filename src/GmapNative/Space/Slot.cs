@@ -60,6 +60,7 @@ internal sealed class SlotTracking
     /// <summary>Takes the harvest turn and the harvest lock.</summary>
     public void Take()
     {
+        Probe.At(Place.TurnNext);
         Turn.Take();
         Gate.Take();
     }
