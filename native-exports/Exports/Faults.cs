@@ -24,7 +24,7 @@ internal static unsafe class Faults
             return Status.Invalid;
         }
         int thread = Enter(vcpu);
-        int status = vcpu.Space.Faults.Resolve(address, (Access)access, thread, out FaultOutcome outcome);
+        int status = vcpu.Space.Faults.Resolve(vcpu.View, address, (Access)access, thread, out FaultOutcome outcome);
         Leave(vcpu);
         if (result is not null)
         {
@@ -54,7 +54,7 @@ internal static unsafe class Faults
             var request = (FaultRequest*)((byte*)requests + (resolved * stride));
             FaultOutcome outcome = default;
             status = IsAccess(request->access)
-                ? vcpu.Space.Faults.Resolve(request->guest_addr, (Access)request->access, thread, out outcome)
+                ? vcpu.Space.Faults.Resolve(vcpu.View, request->guest_addr, (Access)request->access, thread, out outcome)
                 : Status.Invalid;
             request->status = status;
             request->host_addr = outcome.HostAddress;

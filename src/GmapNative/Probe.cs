@@ -29,8 +29,12 @@ internal static unsafe class Probe
     // Behind IsSupported, which they ask.
     private static readonly uint s_jostle = JostleFromEnvironment();
     private static readonly Place s_jostleAt = NameFromEnvironment<Place>("GMAP_CHECK_JOSTLE_AT"); // None: everywhere
+    private static readonly bool s_freezesAll = IsSupported && Environment.GetEnvironmentVariable("GMAP_CHECK_FREEZE") == "1";
     private static Action<Place>? s_visitor;
     private static Step s_leftOut = NameFromEnvironment<Step>("GMAP_CHECK_LEAVE_OUT");
+
+    /// <summary>Whether harvests freeze all that is dirty; the check flavour takes it from <c>GMAP_CHECK_FREEZE</c>.</summary>
+    public static bool FreezesAll => IsSupported && s_freezesAll;
 
     /// <summary>Called at every place by the thread that came there; null: nobody is. One test at a time.</summary>
     public static Action<Place>? Visitor

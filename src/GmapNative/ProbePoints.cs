@@ -44,6 +44,17 @@ internal enum Place
 
     SegmentUnlocked,
 
+    /// <summary>Stores to the segment ask; those that came before are waited for next.</summary>
+    SegmentFrozen,
+
+    SegmentThawed,
+
+    /// <summary>Every section of the call has ended; it takes a slot's harvest turn next.</summary>
+    TurnNext,
+
+    /// <summary>A call that met a frozen segment has ended its section, and waits for the thaw next.</summary>
+    FrozenLeft,
+
     /// <summary>The entries of a group were looked at for soft-dirty bits.</summary>
     EntriesRead,
 
@@ -167,6 +178,21 @@ internal enum Step
 
     /// <summary>Rule 23: a table of which some pages are dirty becomes a clean leaf.</summary>
     MixedCollapse,
+
+    /// <summary>Rule 20: a frozen table is edited by plain stores while sections from before may still change it.</summary>
+    NoFreezeGrace,
+
+    /// <summary>Rule 20: a segment is thawed before the plain stores to its table are done.</summary>
+    ThawBeforeEdit,
+
+    /// <summary>Rule 20: a fault makes a page of a frozen segment writable.</summary>
+    FaultGrantsFrozen,
+
+    /// <summary>Rules 8 and 20: the harvest lock is held while a freeze waits for sections.</summary>
+    HarvestLockOverFreeze,
+
+    /// <summary>Rule 20: what a harvest took before it let its lock go is not counted as a move (rule 12).</summary>
+    FreezeMovesUncounted,
 
     /// <summary>Rule 24: aging leaves cached rights alone.</summary>
     AgeWithoutBump,

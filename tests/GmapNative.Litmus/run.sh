@@ -104,6 +104,9 @@ run_weak() { # NAME TEST
     fi
 }
 
+# Steps of rule 20 show only where harvests freeze, the others only where they take entry by entry.
+freezes() { case $1 in *Freez* | *Froz* | ThawBeforeEdit) echo 1 ;; esac; }
+
 run_twins() { # KIND...
     local kind name test jostle place
     while read -r kind name test jostle place; do
@@ -111,7 +114,8 @@ run_twins() { # KIND...
         case $kind in
             header) run_twin "$kind" "$name" "$test" "$BIN/gmap-litmus-$name" --jostle "$TWIN_JOSTLE" ;;
             library) run_twin "$kind" "$name" "$test" env LD_LIBRARY_PATH="$LIB/check" GMAP_CHECK_LEAVE_OUT="$name" \
-                GMAP_CHECK_JOSTLE="$jostle" GMAP_CHECK_JOSTLE_AT="${place:-}" "$BIN/gmap-litmus" --jostle "$TWIN_JOSTLE" ;;
+                GMAP_CHECK_JOSTLE="$jostle" GMAP_CHECK_JOSTLE_AT="${place:-}" \
+                GMAP_CHECK_FREEZE="$(freezes "$name")" "$BIN/gmap-litmus" --jostle "$TWIN_JOSTLE" ;;
             harness)
                 run_twin "$kind" "$name" "$test" "$BIN/gmap-litmus" --control "$name"
                 if [[ $name == late-mark ]]; then run_weak "$name" "$test"; fi
@@ -136,6 +140,7 @@ else
     run_tests 'tests, shipped library' "$BIN/gmap-litmus"
     export LD_LIBRARY_PATH=$LIB/check GMAP_CHECK_JOSTLE=64
     run_tests 'tests, check flavour: freed tables poisoned, jostled' "$BIN/gmap-litmus"
+    GMAP_CHECK_FREEZE=1 run_tests 'tests, check flavour: every dirty segment is frozen, jostled' "$BIN/gmap-litmus"
     unset LD_LIBRARY_PATH GMAP_CHECK_JOSTLE
     say '==> twins: each has one mistake, which has to be caught'
     run_twins header library harness

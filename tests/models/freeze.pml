@@ -1,6 +1,7 @@
-/* MODEL rules 2, 8, 20: a dense segment is frozen, edited by plain stores and thawed (only modelled: no harvest does it yet) */
+/* MODEL rules 2, 8, 20: a dense segment is frozen, edited by plain stores and thawed */
 /* TWIN no_grace (lost): edited without waiting for writers that saw it before */
 /* TWIN writer_ignores (lost): a writer does not look at P of the segment entry */
+/* TWIN grants_frozen (lost): the library grants a page of a frozen table */
 /* TWIN waits_inside (stuck): a writer that meets P waits for the thaw in its section */
 /* TWIN thaw_first (lost): thawed before the plain store is done */
 #include "common.inc"
@@ -10,7 +11,7 @@ bool frozen; /* P and FROZEN of the segment entry */
 byte mem, image, done;
 
 proctype Writer(byte i; byte n) {
-    bool asks;
+    bool asks, granted;
     do
     :: n ->
        ENTER(i);
@@ -20,17 +21,23 @@ proctype Writer(byte i; byte n) {
 #else
        :: asks = frozen;
           if
-          :: asks ->
+#ifdef grants_frozen
+          :: asks -> break
+#else
+          :: asks && !(entry & PROT) -> granted = true; break /* answered at once: its mark is being taken */
+          :: asks && (entry & PROT) ->
 #ifndef waits_inside
              LEAVE(i);
 #endif
              !frozen;
              ENTER(i)
+#endif
           :: else -> break
           fi
 #endif
        od;
-       atomic { if :: entry & PROT -> entry = SD :: else fi };
+       atomic { if :: !granted && (entry & PROT) -> entry = SD :: else fi };
+       granted = false;
        mem++;
        LEAVE(i);
        n--

@@ -48,7 +48,7 @@ internal static class BackingCalls
         // and their marks count no longer.
         if (old.Tracking is not null)
         {
-            using (old.Tracking.Gate.Hold())
+            using (old.Tracking.Hold())
             {
                 _ = new SegmentWalk(space, old).Take(old.GuestAddress, old.End, old.Tracking.Log);
             }

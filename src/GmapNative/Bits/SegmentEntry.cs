@@ -101,6 +101,9 @@ internal readonly record struct SegmentEntry(ulong Value)
 
     public SegmentEntry WithoutLock => new(Value & ~LockBit);
 
+    /// <summary>A table that only its freezer changes; stores ask (rule 20).</summary>
+    public SegmentEntry WithFreeze => new(Value | FrozenBit | Protect);
+
     /// <summary>A leaf with write granted: P cleared, dirty, soft-dirty and young set.</summary>
     public SegmentEntry WithGrant => new((Value & ~Protect) | Writable | Dirty | SoftDirty | Young);
 

@@ -128,10 +128,12 @@ internal static unsafe class Harvester
         any = false;
         moves = 0;
         SlotTracking tracking = range.Tracking;
-        using (tracking.Gate.Hold())
+        using (tracking.Hold())
         {
             // Straight into the epoch: what a leaf holds outside the range waits there for a harvest of its pages.
-            int status = Pour(ref range, (flags & HarvestFlags.NoRearm) == 0, tracking.Epoch, out ulong found);
+            int status = (flags & HarvestFlags.NoRearm) == 0
+                ? PourFreezing(ref range, out ulong found)
+                : Pour(ref range, rearm: false, tracking.Epoch, out found);
             tracking.Moves += found != 0 ? 1UL : 0;
             if (status == Status.Ok)
             {
@@ -149,7 +151,7 @@ internal static unsafe class Harvester
     {
         any = false;
         SlotTracking tracking = range.Tracking;
-        using (tracking.Gate.Hold())
+        using (tracking.Hold())
         {
             int status = Refresh(ref range);
             for (ulong done = 0; done < range.Count && status == Status.Ok; done += 64)
@@ -202,6 +204,30 @@ internal static unsafe class Harvester
         return status;
     }
 
+    /// <summary>As <see cref="Pour"/>, re-arming, into the epoch. Dense segments are frozen (rule 20).</summary>
+    private static int PourFreezing(ref Range range, out ulong found)
+    {
+        found = 0;
+        int status = Status.TryAgain;
+        while (status == Status.TryAgain)
+        {
+            status = Refresh(ref range);
+            if (status == Status.Ok && range.Slot.Backing is not null)
+            {
+                status = Pour(ref range, rearm: true, range.Tracking.Epoch, out ulong collected);
+                found += collected;
+            }
+            else if (status == Status.Ok)
+            {
+                long taken = 0;
+                status = new SegmentWalk(range.Space, range.Slot).TakeFreezing(range.Start, range.End, range.Tracking, ref taken);
+                SpaceCounters.Add(ref range.Space.Counters.Mine.PagesTaken, taken);
+                found += (ulong)taken;
+            }
+        }
+        return status;
+    }
+
     /// <summary>The slot as it is published now, a backing may have come or gone; no entry if it was withdrawn.</summary>
     private static int Refresh(ref Range range)
     {
@@ -245,6 +271,7 @@ internal static unsafe class Harvester
                     return Status.Ok;
                 }
                 moves = tracking.Moves;
+                Bump(range, any: true); // a harvest that waits for a freeze has moved, and bumps only when it is done
             }
         }
     }
@@ -286,7 +313,7 @@ internal static unsafe class Harvester
             ulong offset = (at - range.First) & ~63UL;
             ulong bits = epoch.Peek(range.First + offset) & range.MaskAt(offset);
             bitmap[offset / 64] |= bits; // the caller's buffer, checked to have (count + 63) / 64 words
-            epoch.Clear(range.First + offset, bits);
+            epoch.ClearAlone(range.First + offset, bits); // only holders of the harvest lock change an epoch
             dirty += (ulong)BitOperations.PopCount(bits);
             at = range.First + offset + 64;
         }

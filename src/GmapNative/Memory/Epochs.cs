@@ -75,18 +75,21 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
     /// <see cref="Status.NotPermitted"/> where the barrier is refused. The caller is in no section and holds neither an entry's lock
     /// nor the pool's.
     /// </summary>
-    public int WaitForGrace()
+    public int WaitForGrace() => WaitForGrace(timeoutNanoseconds);
+
+    /// <summary>The same with a time of its own; 0: for ever.</summary>
+    public int WaitForGrace(ulong timeout)
     {
         long start = Clock.Now;
         Interlocked.Increment(ref _gracePeriods);
-        int status = ProcessBarrier.Issue() ? WaitForLibrary(start, timeoutNanoseconds) : Status.NotPermitted;
+        int status = ProcessBarrier.Issue() ? WaitForLibrary(start, timeout) : Status.NotPermitted;
         foreach (View view in _views.All)
         {
             if (status != Status.Ok)
             {
                 break;
             }
-            status = WaitForWord(ref view.InsideWord, view, start, timeoutNanoseconds);
+            status = WaitForWord(ref view.InsideWord, view, start, timeout);
         }
         long waited = Clock.Since(start);
         Interlocked.Add(ref _graceNanoseconds, waited);

@@ -58,6 +58,30 @@ internal sealed unsafe class PinnedBitmap
         return high == 0 ? added : added + OrWord(index + 1, high);
     }
 
+    /// <summary>As <see cref="Or"/> without locked instructions: while nobody else changes the bitmap.</summary>
+    public void OrAlone(ulong first, ulong mask)
+    {
+        ulong index = first / WordBits;
+        int shift = (int)(first % WordBits);
+        OrWordAlone(index, mask << shift);
+        if (shift != 0 && mask >> (WordBits - shift) != 0)
+        {
+            OrWordAlone(index + 1, mask >> (WordBits - shift));
+        }
+    }
+
+    /// <summary>As <see cref="Clear"/> without locked instructions: while nobody else changes the bitmap.</summary>
+    public void ClearAlone(ulong first, ulong mask)
+    {
+        ulong index = first / WordBits;
+        int shift = (int)(first % WordBits);
+        _words[index] &= ~(mask << shift);
+        if (shift != 0 && mask >> (WordBits - shift) != 0)
+        {
+            _words[index + 1] &= ~(mask >> (WordBits - shift));
+        }
+    }
+
     /// <summary>Sets a run of bits; the number that were clear before.</summary>
     public ulong OrRange(ulong first, ulong count)
     {
@@ -218,6 +242,13 @@ internal sealed unsafe class PinnedBitmap
             Interlocked.Or(ref _blocks[block / WordBits], bit);
         }
         return BitOperations.PopCount(mask & ~before);
+    }
+
+    private void OrWordAlone(ulong index, ulong mask)
+    {
+        _words[index] |= mask;
+        ulong block = index / BlockWords;
+        _blocks[block / WordBits] |= 1UL << (int)(block % WordBits);
     }
 
     private void ForgetBlock(ulong block) => Interlocked.And(ref _blocks[block / WordBits], ~(1UL << (int)(block % WordBits)));

@@ -46,6 +46,9 @@ internal sealed unsafe class AddressSpace : ICounted
     /// <summary>Calls that wait for grace without the configuration lock.</summary>
     public StayCount Stays { get; } = new();
 
+    /// <summary>Told when frozen segments are thawed (rule 20).</summary>
+    public ThawCount Thaws { get; } = new();
+
     public Limbo Limbo { get; }
 
     public FaultResolver Faults { get; }

@@ -6,9 +6,11 @@ namespace GmapNative.Space;
 /// <summary>Makes mappings tell when they are used again (rule 24). In a section.</summary>
 internal static class Aging
 {
-    /// <summary>Ages start..end-1, which lies in one segment; how many of its pages were young. A leaf is aged as a whole.</summary>
-    public static ulong Age(SegmentCell cell, ulong start, ulong end)
+    /// <summary>Ages start..end-1, which lies in one segment; how many of its pages were young. A leaf is aged as a whole.
+    /// <paramref name="frozen"/>: nothing was done (rule 20).</summary>
+    public static ulong Age(SegmentCell cell, ulong start, ulong end, out bool frozen)
     {
+        frozen = false;
         ulong count = (end - start) >> GuestAddress.PageShift;
         for (; ; )
         {
@@ -25,11 +27,15 @@ internal static class Aging
             {
                 return 0;
             }
-            if (cell.TryLock(out PageTable table))
+            if (cell.TryLock(out PageTable table, out frozen))
             {
                 ulong young = AgePages(table, GuestAddress.PageIndex(start), (int)count);
                 cell.Unlock();
                 return young;
+            }
+            if (frozen)
+            {
+                return 0;
             }
         }
     }

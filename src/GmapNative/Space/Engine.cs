@@ -23,6 +23,8 @@ internal sealed record EngineOptions
 
     public bool HugeArena { get; init; }
 
+    public Freezing Freezing { get; init; } = new();
+
     public ulong GraceTimeoutNanoseconds { get; init; }
 
     public Action<LogLevel, string>? Log { get; init; }

@@ -68,9 +68,38 @@ internal sealed class FaultResolver(AddressSpace space)
         public bool InstallsDirty => !Slot.IsReadOnly && (IsWrite || !Slot.TracksEntries);
     }
 
-    /// <summary>0, a program-interruption code with a reason, or no memory with nothing changed.</summary>
+    /// <summary>0, a program-interruption code with a reason, frozen (rule 20), or no memory with nothing changed.</summary>
     public int Resolve(ulong address, Access access, out FaultOutcome outcome) =>
         Resolve(address, access, View.CurrentThread, out outcome);
+
+    /// <summary>
+    /// gmap_fault: in a section of the view, which it stays inside. Where the segment is frozen the section ends, and another begins
+    /// after the thaw (rules 8 and 20).
+    /// </summary>
+    public int Resolve(View view, ulong address, Access access, int thread, out FaultOutcome outcome)
+    {
+        int status = Resolve(address, access, thread, out outcome);
+        return status == Status.Frozen ? ResolveThawed(view, address, access, thread, ref outcome) : status;
+    }
+
+    private int ResolveThawed(View view, ulong address, Access access, int thread, ref FaultOutcome outcome)
+    {
+        for (; ; )
+        {
+            FaultDone done = outcome.Done;
+            int seen = space.Thaws.Now; // before the look: what thaws after it is told after this
+            int status = Resolve(address, access, thread, out outcome);
+            outcome.Done |= done;
+            if (status != Status.Frozen)
+            {
+                return status;
+            }
+            view.LeaveCall();
+            view.Leave();
+            space.Thaws.WaitPast(seen);
+            view.EnterCall();
+        }
+    }
 
     /// <summary>The same for a caller that knows its thread's number already: looking it up costs as much as a counter.</summary>
     public int Resolve(ulong address, Access access, int thread, out FaultOutcome outcome)
@@ -84,6 +113,10 @@ internal sealed class FaultResolver(AddressSpace space)
     {
         int status = ResolveAccess(address, access, thread, out outcome);
         bool changed = (outcome.Done & (FaultDone.Mapped | FaultDone.Split)) != 0;
+        if (status == Status.Frozen)
+        {
+            return status;
+        }
         Tell.Fault(space.Number, address, (uint)access, (uint)outcome.Done, changed, begin);
         return status;
     }
@@ -218,6 +251,10 @@ internal sealed class FaultResolver(AddressSpace space)
         }
         if (request.IsWrite && page.IsProtected)
         {
+            if (entry.IsFrozen && !Probe.LeavesOut(Step.FaultGrantsFrozen))
+            {
+                return Status.Frozen; // one that is granted is answered: its mark is being taken, and the harvest's grace waits for us
+            }
             if (table.TryReplace(request.Page, page, page.WithGrant))
             {
                 SpaceCounters.Add(ref _counters.Of(request.Thread).PagesGranted);
@@ -241,9 +278,9 @@ internal sealed class FaultResolver(AddressSpace space)
     /// </summary>
     private int InstallPage(SegmentCell cell, in Request request, ref FaultOutcome outcome)
     {
-        if (!cell.TryLock(out PageTable table))
+        if (!cell.TryLock(out PageTable table, out bool frozen))
         {
-            return Status.TryAgain;
+            return frozen ? Status.Frozen : Status.TryAgain;
         }
         PageEntry seen = table.Load(request.Page);
         if (seen.IsAged)

@@ -37,7 +37,7 @@ internal static class RangeCalls
                 ulong to = Math.Min(address + size, slot.End);
                 if (from < to && status == Status.Ok)
                 {
-                    status = new RangeCollapser(space, slot, slot.Tracking?.Gate).Collapse(from, to, ref collapsed);
+                    status = new RangeCollapser(space, slot, slot.Tracking).Collapse(from, to, ref collapsed);
                 }
             }
             int grace = collapsed != 0 ? space.Limbo.Reclaim() : Status.Ok; // no right was taken away
@@ -87,12 +87,14 @@ internal static class RangeCalls
         bool dead = false;
         for (ulong at = address; at < end && !dead;)
         {
+            int thaws = space.Thaws.Now; // before the look at the segment
             int section = LibrarySections.Enter();
             dead = space.IsDead; // as above
             SegmentCell cell = default;
             bool found = !dead && space.Tree.TryFindCell(at, out cell);
             ulong border = Math.Min(end, NextBorder(at, found));
-            ulong used = found ? Aging.Age(cell, at, border) : 0;
+            bool frozen = false;
+            ulong used = found ? Aging.Age(cell, at, border, out frozen) : 0;
             if (used != 0 && !Probe.LeavesOut(Step.AgeWithoutBump))
             {
                 space.Tree.BumpGeneration(); // cached translations would hide the next use (rule 24)
@@ -100,7 +102,8 @@ internal static class RangeCalls
             }
             LibrarySections.Leave(section);
             young += used;
-            at = border;
+            at = frozen ? at : border;
+            WaitIf(space, frozen, thaws);
         }
         return dead ? Status.BadHandle : Status.Ok;
     }
@@ -115,10 +118,16 @@ internal static class RangeCalls
         }
         for (ulong end = address + size; next < end;)
         {
+            int thaws = space.Thaws.Now; // before the look at the segment
             int section = LibrarySections.Enter();
             FaultOutcome outcome = default;
             int status = space.IsDead ? Status.BadHandle : space.Faults.Resolve(next, access, out outcome);
             LibrarySections.Leave(section);
+            if (status == Status.Frozen)
+            {
+                WaitIf(space, true, thaws);
+                continue;
+            }
             if (status != Status.Ok)
             {
                 return status;
@@ -126,6 +135,15 @@ internal static class RangeCalls
             next = Math.Min(end, (next & ~(outcome.LeafSize - 1)) + outcome.LeafSize);
         }
         return Status.Ok;
+    }
+
+    /// <summary>Between two sections; a host that is inside with a view of its own costs the freeze its grace (rule 20).</summary>
+    private static void WaitIf(AddressSpace space, bool frozen, int thaws)
+    {
+        if (frozen)
+        {
+            space.Thaws.WaitPast(thaws);
+        }
     }
 
     private static int TakeAway(AddressSpace space, ulong address, ulong size, bool forget, out ulong next)

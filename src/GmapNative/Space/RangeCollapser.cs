@@ -1,4 +1,3 @@
-using System.Threading;
 using GmapNative.Bits;
 using GmapNative.Memory;
 using GmapNative.Tables;
@@ -11,8 +10,8 @@ namespace GmapNative.Space;
 /// </summary>
 /// <param name="space">The space.</param>
 /// <param name="slot">The slot as it is published: its rights are the leaf's.</param>
-/// <param name="harvestLock">The lock of whoever may still take the slot's entries; null: nobody.</param>
-internal sealed class RangeCollapser(AddressSpace space, Slot slot, Lock? harvestLock)
+/// <param name="harvests">The harvest lock of whoever may still take the slot's entries; null: nobody.</param>
+internal sealed class RangeCollapser(AddressSpace space, Slot slot, SlotTracking? harvests)
 {
     /// <summary>How the pages of a table are mapped, in what a leaf can say of all of them.</summary>
     private readonly record struct Uniform(bool IsDirty, bool IsAged);
@@ -50,7 +49,7 @@ internal sealed class RangeCollapser(AddressSpace space, Slot slot, Lock? harves
         {
             return false; // no section: only holders of the configuration lock free tables
         }
-        Lock? gate = Probe.LeavesOut(Step.NoHarvestLockInCollapse) ? null : harvestLock;
+        SlotTracking? gate = Probe.LeavesOut(Step.NoHarvestLockInCollapse) ? null : harvests;
         gate?.Take();
         bool done = cell.TryLock(out PageTable table) && (TryLink(cell, table, segment) || Unlock(cell));
         gate?.Exit();

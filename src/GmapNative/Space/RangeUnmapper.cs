@@ -1,4 +1,3 @@
-using System.Threading;
 using GmapNative.Bits;
 using GmapNative.Memory;
 using GmapNative.Tables;
@@ -51,8 +50,9 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
     /// </summary>
     private int UnmapSegment(ulong segment, ulong start, ulong end)
     {
-        Lock? gate = Probe.LeavesOut(Step.NoHarvestLockInUnmap) || Probe.LeavesOut(Step.UnlinkBeforeEmpty) ? null : slot.Tracking?.Gate;
-        gate?.Take();
+        SlotTracking? harvests = slot.Tracking;
+        harvests = Probe.LeavesOut(Step.NoHarvestLockInUnmap) || Probe.LeavesOut(Step.UnlinkBeforeEmpty) ? null : harvests;
+        harvests?.Take();
         int section = LibrarySections.Enter();
         int status = Status.TryAgain;
         while (status == Status.TryAgain)
@@ -69,7 +69,7 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
                 : cell.TryReplace(entry, SegmentToken(segment)) ? Status.Ok : Status.TryAgain;
         }
         LibrarySections.Leave(section);
-        gate?.Exit();
+        harvests?.Exit();
         return status;
     }
 

@@ -21,19 +21,35 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
     public long Take(ulong start, ulong end, PinnedBitmap? log, bool rearm = true)
     {
         long taken = 0;
+        var freezer = default(SegmentFreezer);
         for (ulong at = start; at < end;)
         {
-            ulong region = at & ~(GuestAddress.RegionThirdSize - 1);
-            ulong stop = end - region < GuestAddress.RegionThirdSize ? end : region + GuestAddress.RegionThirdSize;
-            int section = LibrarySections.Enter();
-            if (space.Tree.TryFind(at, out SegmentTable table))
-            {
-                taken += TakeRegion(table, region, at, stop, log, rearm);
-            }
-            LibrarySections.Leave(section);
+            ulong stop = RegionEnd(at, end);
+            int none = 0;
+            taken += TakeRegion(at, stop, log, rearm, freezer, [], ref none);
             at = stop;
         }
         return taken;
+    }
+
+    /// <summary>
+    /// As <see cref="Take"/> with re-arming, into the epoch; dense segments are frozen (rule 20). Under the harvest turn and lock; the
+    /// lock is let go meanwhile. <see cref="Status.TryAgain"/>: the slot was changed then, some may be left.
+    /// </summary>
+    public int TakeFreezing(ulong start, ulong end, SlotTracking tracking, ref long taken)
+    {
+        Span<ushort> dense = stackalloc ushort[GuestAddress.TableEntries];
+        var freezer = new SegmentFreezer(space, slot, tracking);
+        int status = Status.Ok;
+        for (ulong at = start; at < end && status == Status.Ok;)
+        {
+            ulong stop = RegionEnd(at, end);
+            int count = 0;
+            taken += TakeRegion(at, stop, tracking.Epoch, rearm: true, freezer, dense, ref count);
+            status = count == 0 ? Status.Ok : freezer.Take(RegionBase(at), dense[..count], ref taken);
+            at = stop;
+        }
+        return status;
     }
 
     /// <summary>Takes the pages of a bitmap word: bit i is page <paramref name="firstPage"/> + i of the slot.</summary>
@@ -51,9 +67,28 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
         return taken;
     }
 
-    private long TakeRegion(SegmentTable table, ulong region, ulong start, ulong end, PinnedBitmap? log, bool rearm)
+    private static ulong RegionBase(ulong at) => at & ~(GuestAddress.RegionThirdSize - 1);
+
+    private static ulong RegionEnd(ulong at, ulong end) =>
+        end - RegionBase(at) < GuestAddress.RegionThirdSize ? end : RegionBase(at) + GuestAddress.RegionThirdSize;
+
+    /// <summary>The part of a region, in a section; <paramref name="dense"/> (empty: none) gets what is left to the freezer.</summary>
+    private long TakeRegion(
+        ulong start, ulong end, PinnedBitmap? log, bool rearm, in SegmentFreezer freezer, Span<ushort> dense, ref int count)
+    {
+        int section = LibrarySections.Enter();
+        long taken = space.Tree.TryFind(start, out SegmentTable table)
+            ? TakeRegion(table, start, end, log, rearm, freezer, dense, ref count) : 0;
+        LibrarySections.Leave(section);
+        return taken;
+    }
+
+    private long TakeRegion(
+        SegmentTable table, ulong start, ulong end, PinnedBitmap? log, bool rearm, in SegmentFreezer freezer, Span<ushort> dense,
+        ref int left)
     {
         long taken = 0;
+        ulong region = RegionBase(start);
         int last = GuestAddress.SegmentIndex(end - 1) + 1;
         int next = GuestAddress.SegmentIndex(start);
         Span<int> batch = stackalloc int[Batch];
@@ -63,6 +98,11 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
             foreach (int index in batch[..count])
             {
                 ulong segment = region + ((ulong)index << GuestAddress.SegmentShift);
+                if (dense.Length != 0 && segment >= start && end - segment >= GuestAddress.SegmentSize && freezer.Suits(table.Cell(index)))
+                {
+                    dense[left++] = (ushort)index;
+                    continue;
+                }
                 taken += TakeSegment(table.Cell(index), segment, start, end, log, rearm);
             }
         }
@@ -103,8 +143,13 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
             return GuestAddress.PageTableEntries;
         }
         long taken = 0;
+        // Who only looks, in a section and without the harvest turn, may meet a frozen table. Its harvest needs the harvest lock for the
+        // edit and the thaw: until we let that go nobody but inline writers changes the table.
+        SegmentEntry entry = cell.Load();
+        bool looks = !rearm && entry.IsFrozen;
+        PageTable table = new(entry.TableOrigin);
         Probe.At(Place.EntryLoaded);
-        if (cell.TryLock(out PageTable table))
+        if (looks || cell.TryLock(out table))
         {
             uint lines = cell.Summary;
             for (int group = 0; group < PageTable.Groups; group++)
@@ -113,7 +158,10 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
                 ulong mask = flagged == 0 ? 0 : DirtyTake.MaskOf(segment, group, start, end) & DirtyTake.PagesOf(flagged);
                 taken += mask == 0 ? 0 : DirtyTake.Pages(cell, table, group, mask, slot, segment, log, rearm);
             }
-            cell.Unlock();
+            if (!looks)
+            {
+                cell.Unlock();
+            }
         }
         return taken;
     }

@@ -48,8 +48,35 @@ internal sealed class SlotTracking
         Epoch = epoch;
     }
 
-    /// <summary>The harvest lock of the slot.</summary>
+    /// <summary>The harvest lock of the slot. Never held over a grace: <c>gmap_dirty_get</c> takes it inside sections.</summary>
     public Lock Gate { get; } = new();
+
+    /// <summary>
+    /// The harvest turn, taken before <see cref="Gate"/> and kept while it is let go for the grace of a freeze (rule 20): whoever has it
+    /// meets no frozen segment of the slot. Never taken in a section.
+    /// </summary>
+    public Lock Turn { get; } = new();
+
+    /// <summary>Takes the harvest turn and the harvest lock.</summary>
+    public void Take()
+    {
+        Probe.At(Place.TurnNext);
+        Turn.Take();
+        Gate.Take();
+    }
+
+    public void Exit()
+    {
+        Gate.Exit();
+        Turn.Exit();
+    }
+
+    /// <summary>As <see cref="Take"/>, to the end of a using statement.</summary>
+    public HeldTurn Hold()
+    {
+        Take();
+        return new HeldTurn(this);
+    }
 
     public PinnedBitmap Log { get; }
 
@@ -94,6 +121,12 @@ internal sealed class SlotTracking
         Log.Free();
         Epoch.Free();
     }
+}
+
+/// <summary>A harvest turn and lock that are held until the end of a using statement.</summary>
+internal readonly ref struct HeldTurn(SlotTracking tracking) : IDisposable
+{
+    public void Dispose() => tracking.Exit();
 }
 
 /// <summary>A kernel facility that knows which pages of a slot were written (Backing). Calls may come from any thread.</summary>

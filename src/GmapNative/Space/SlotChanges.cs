@@ -204,7 +204,7 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         {
             return;
         }
-        using (tracking.Gate.Hold())
+        using (tracking.Hold()) // the turn too: no segment is frozen by its harvests afterwards
         {
             for (ulong page = 0; request.FinalBitmap != 0 && page < old.Pages; page += 64)
             {
@@ -258,7 +258,7 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         {
             // Under the old slot's harvest lock: harvests that began before it was unpublished may still take from it.
             ulong collapsed = 0;
-            _ = new RangeCollapser(space, slot, tracking!.Gate).Collapse(slot.GuestAddress, slot.End, ref collapsed);
+            _ = new RangeCollapser(space, slot, tracking).Collapse(slot.GuestAddress, slot.End, ref collapsed);
         }
         CountArming(slot, arms, begin);
         int grace = arms || disarms || request.ReadOnly != old.IsReadOnly ? space.Limbo.GraceAndReclaim() : Status.Ok;
@@ -297,7 +297,10 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         }
         else
         {
-            _ = new SegmentWalk(space, old).Take(old.GuestAddress, old.End, old.Tracking!.Log);
+            using (old.Tracking!.Turn.Hold())
+            {
+                _ = new SegmentWalk(space, old).Take(old.GuestAddress, old.End, old.Tracking.Log);
+            }
         }
     }
 }

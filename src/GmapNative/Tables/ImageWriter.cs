@@ -19,6 +19,7 @@ internal interface IFrameMap
 internal ref struct ImageWriter
 {
     private const int TableBytes = GuestAddress.TableEntries * sizeof(ulong);
+    private const ulong MomentsBits = SegmentEntry.LockBit | SegmentEntry.FrozenBit | SegmentEntry.Protect; // somebody is at it (rule 20)
     private const int PageTableBytes = GuestAddress.PageTableEntries * sizeof(ulong);
 
     private readonly Span<byte> _image;
@@ -108,7 +109,7 @@ internal ref struct ImageWriter
         ulong origin = _nextPageTable;
         _nextPageTable += PageTableBytes;
         WritePageTable(new PageTable(entry.TableOrigin), origin, segment);
-        ulong designation = (entry.Value & ~(SegmentEntry.TableOriginMask | SegmentEntry.LockBit)) | (_base + origin);
+        ulong designation = (entry.Value & ~(SegmentEntry.TableOriginMask | MomentsBits)) | (_base + origin);
         return _clearSoftware ? designation & SegmentEntry.TableHardwareMask : designation;
     }
 

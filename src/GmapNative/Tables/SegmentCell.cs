@@ -41,28 +41,62 @@ internal readonly unsafe struct SegmentCell(ulong* entry, uint* summary)
 
     /// <summary>
     /// Takes the lock of a segment that has a page table, waiting for its holder, who never blocks. False if the entry is no table
-    /// (any more). Rule 17.
+    /// (any more). Rule 17. For those who never meet a frozen segment: they hold the harvest turn of its slot.
     /// </summary>
     public bool TryLock(out PageTable table)
+    {
+        SpinWait spin = default;
+        while (!TryLock(out table, out bool frozen))
+        {
+            if (!frozen)
+            {
+                return false;
+            }
+            Wait(ref spin);
+        }
+        return true;
+    }
+
+    /// <summary>
+    /// As above, for everybody else: who freezes waits for sections, so nobody may wait for the thaw in one (rule 8). False and
+    /// <paramref name="frozen"/>: end the section, wait, and begin again.
+    /// </summary>
+    public bool TryLock(out PageTable table, out bool frozen) => TryTake(freezes: false, out table, out frozen);
+
+    /// <summary>Freezes a segment that has a page table (rule 20); false: none. Under the harvest turn and lock of its slot.</summary>
+    public bool TryFreeze(out PageTable table) => TryTake(freezes: true, out table, out _);
+
+    public void Thaw()
+    {
+        Interlocked.And(ref *_entry, ~(SegmentEntry.FrozenBit | SegmentEntry.Protect));
+        Probe.At(Place.SegmentThawed);
+    }
+
+    private bool TryTake(bool freezes, out PageTable table, out bool frozen)
     {
         SpinWait spin = default;
         for (; ; )
         {
             SegmentEntry entry = Load();
-            if (!entry.IsTable)
+            frozen = entry.IsFrozen;
+            table = new PageTable(entry.TableOrigin);
+            if (!entry.IsTable || frozen)
             {
-                table = default;
                 return false;
             }
-            if (!entry.IsLocked && TryReplace(entry, entry.WithLock))
+            if (!entry.IsLocked && TryReplace(entry, freezes ? entry.WithFreeze : entry.WithLock))
             {
-                Probe.At(Place.SegmentLocked);
-                table = new PageTable(entry.TableOrigin);
+                Probe.At(freezes ? Place.SegmentFrozen : Place.SegmentLocked);
                 return true;
             }
-            Probe.At(Place.Waiting);
-            spin.SpinOnce(sleep1Threshold: -1);
+            Wait(ref spin);
         }
+    }
+
+    private static void Wait(ref SpinWait spin)
+    {
+        Probe.At(Place.Waiting);
+        spin.SpinOnce(sleep1Threshold: -1);
     }
 
     public void Unlock()

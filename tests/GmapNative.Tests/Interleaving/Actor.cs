@@ -147,6 +147,14 @@ internal sealed unsafe class Actor(World world, int index, View view)
         }
     }
 
+    /// <summary>A get by a thread that is in a section of its own (not [WAITS]).</summary>
+    public void GetInside()
+    {
+        Enter();
+        Get();
+        Leave();
+    }
+
     public void Unmap(int first, int pages)
     {
         world.Pause("unmap begins");

@@ -36,6 +36,10 @@ public sealed class BugTests
         [Step.UnlinkBeforeEmpty] = Scenarios.UnmapWriterHarvest,
         [Step.NoHarvestLockInUnmap] = Scenarios.DirtyLeaf,
         [Step.ReuseBeforeGrace] = Scenarios.UnmapAndReader,
+        [Step.NoFreezeGrace] = FreezingScenarios.AndWriter,
+        [Step.ThawBeforeEdit] = FreezingScenarios.AndWriter,
+        [Step.FaultGrantsFrozen] = FreezingScenarios.AndWriter,
+        [Step.FreezeMovesUncounted] = FreezingScenarios.AndHarvest,
         [Step.NoHoldInCollapse] = Scenarios.CollapseAndWriter,
         [Step.NoHarvestLockInCollapse] = Scenarios.CollapseOfADirtyTable,
         [Step.MixedCollapse] = Scenarios.CollapseOfAMixedTable,
@@ -44,7 +48,7 @@ public sealed class BugTests
     };
 
     /// <summary>What no schedule shows, but a call after the other does.</summary>
-    private static readonly Step[] s_others = [Step.None, Step.SplitForgetsDirty, Step.AgeWithoutBump];
+    private static readonly Step[] s_others = [Step.None, Step.SplitForgetsDirty, Step.AgeWithoutBump, Step.HarvestLockOverFreeze];
 
     private static IEnumerable<TestCaseData> Steps() =>
         s_steps.Select(pair => new TestCaseData(pair.Key).SetName($"Step left out: {pair.Key}"));
@@ -66,6 +70,17 @@ public sealed class BugTests
         using var search = new Search(s_steps[step]);
         Probe.LeftOut = step;
         IsCaught(search);
+    }
+
+    /// <summary>Rules 8 and 20. Not as the others: its threads cannot be run again.</summary>
+    [Test]
+    public void Harvest_lock_that_is_held_while_a_freeze_waits_is_a_deadlock()
+    {
+        using var search = new Search(FreezingScenarios.AndGet);
+        Probe.LeftOut = Step.HarvestLockOverFreeze;
+        string? failure = search.Run(Most, ByLot).Failure;
+        Engine.Views.RemoveAll(_ => true); // of the threads that stay where they are, inside: no call of others may look at them
+        Assert.That(failure, Is.EqualTo("all threads wait for each other"));
     }
 
     [TestCaseSource(nameof(Twins))]

@@ -51,6 +51,8 @@ internal static class HeaderTwins
             Scenarios.TwoWritersOfALeaf),
         (new("a protected leaf is written", ("|| ((protect | entry) & GMAP_TABLE_PROTECT)", "|| (protect & GMAP_TABLE_PROTECT)")),
             Scenarios.TwoSplits),
+        (new("a page of a frozen segment is written", ("|| ((protect | entry) & GMAP_TABLE_PROTECT)", "|| (protect & GMAP_TABLE_PROTECT)")),
+            FreezingScenarios.AndWriter),
         (new("enter loads the generation first", (EnterStore, EnterLoad + "  GMAP_INLINE_YIELD(6);\n" + EnterStore),
             ("  GMAP_INLINE_YIELD(6);\n" + EnterLoad, "")),
             Scenarios.CachedWriterGoesOn),

@@ -304,6 +304,7 @@ internal static class Scenarios
 
     public static IEnumerable<Scenario> All =>
     [
+        .. FreezingScenarios.All,
         WriterAndHarvest, WriterTwiceAndHarvest, TwoWritersAndHarvest, WriterOfALine, CachedWriter, CachedWriterGoesOn, BufferedEnter,
         FaultsAndHarvest, HostWriterAndHarvest, MarkerAndHarvest, TwoHarvests, HarvestAndGetClear, GetAndWriter, KeptHarvest, TwoSplits,
         SplitAndUnmap, DirtyLeaf, TwoWritersOfALeaf, CrossingWriter, CollapseAndWriter, CollapseOfADirtyTable, CollapseOfAMixedTable,
@@ -312,10 +313,10 @@ internal static class Scenarios
     ];
 
     /// <summary>The slot is there, and these pages are written and not yet harvested.</summary>
-    private static void Dirty(World world, SlotRequest slot, params int[] pages) => Before(world, slot, pages);
+    internal static void Dirty(World world, SlotRequest slot, params int[] pages) => Before(world, slot, pages);
 
     /// <summary>The slot is there, and these pages are mapped, one by one, and clean.</summary>
-    private static void Clean(World world, SlotRequest slot, params int[] pages)
+    internal static void Clean(World world, SlotRequest slot, params int[] pages)
     {
         Before(world, slot, pages);
         _ = world.Harvest(slot.Id);

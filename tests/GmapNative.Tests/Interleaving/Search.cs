@@ -19,6 +19,9 @@ internal sealed record Scenario(string Name, params Action<Actor>[] Threads)
     /// <summary>Whether enter's store stays in a store buffer until a barrier comes.</summary>
     public bool BuffersStores { get; init; }
 
+    /// <summary>Flagged lines from which a harvest freezes a segment (rule 20), be it the only one; 0: never.</summary>
+    public int FreezesFrom { get; init; }
+
     /// <summary>The most preemptions of an enumerated schedule.</summary>
     public int Bound { get; init; } = 2;
 

@@ -38,7 +38,7 @@ internal sealed unsafe class World : IDisposable
         _byLeaf = scenario.Options.Policy == SplitPolicy.Never;
         Shim = shim;
         shim.BeThread(0); // the one who prepares
-        Test = new TestSpace(scenario.Options, new EngineOptions { ArenaBytes = 2 << 20 });
+        Test = new TestSpace(scenario.Options, new EngineOptions { ArenaBytes = 2 << 20, Freezing = FreezingOf(scenario) });
         Array.Fill(_lastStoreEnd, -1);
         Actors = [.. Enumerable.Range(0, Turns.MostThreads).Select(i => new Actor(this, i, Test.OpenView()))];
         _handles = [.. Actors.Select(actor => HandleTable.Add(HandleKind.Vcpu, new Vcpu(Test.Space, actor.View, StaysInside: true)))];
@@ -146,6 +146,7 @@ internal sealed unsafe class World : IDisposable
         ulong[] bitmap = new ulong[(found.Pages + 63) / 64];
         int status = Test.Get(slot, 0, found.Pages, bitmap, out _);
         CheckReported(found, bitmap); // before others, who may report it too
+        Pause("clear begins");
         status = status != Status.Ok ? status : Test.Clear(slot, 0, found.Pages, bitmap);
         if (status != Status.Ok)
         {
@@ -233,6 +234,10 @@ internal sealed unsafe class World : IDisposable
             new Span<ulong>(Word(0, page), Turns.MostThreads).Clear();
         }
     }
+
+    /// <summary>A freeze waits for ever: how long a schedule takes must not matter.</summary>
+    private static Freezing FreezingOf(Scenario scenario) => scenario.FreezesFrom == 0 ? Freezing.Never
+        : new Freezing { LeastLines = scenario.FreezesFrom, LeastSegments = 1, LongestNanoseconds = 0 };
 
     private List<(int Thread, int Page, ulong Stamp)> StoredIn(uint slotId)
     {

@@ -67,7 +67,7 @@ internal sealed unsafe class TestSpace : IDisposable
     public int Fault(View view, ulong address, Access access, out FaultOutcome outcome)
     {
         view.EnterCall();
-        int status = Space.Faults.Resolve(address, access, out outcome);
+        int status = Space.Faults.Resolve(view, address, access, View.CurrentThread, out outcome);
         view.LeaveCall();
         return status;
     }

@@ -26,9 +26,12 @@ public sealed class NoGarbageTests
     [TestCase("get")]
     [TestCase("clear")]
     [TestCase("harvest")]
+    [TestCase("freezing harvest")]
     public void Nothing_is_allocated(string path)
     {
-        using var test = new TestSpace(new SpaceOptions { Limit = TwoGigabytes - 1 });
+        var freezing = new Freezing { LeastLines = path == "freezing harvest" ? 1 : 33, LeastSegments = 1 };
+        using var test = new TestSpace(
+            new SpaceOptions { Limit = TwoGigabytes - 1 }, new EngineOptions { ArenaBytes = 32 << 20, Freezing = freezing });
         test.Set(new SlotRequest { Id = 1, Size = 4 * Segment, HostAddress = s_memory.Start, LogDirty = true });
         ulong[] bitmap = new ulong[16];
         bitmap[0] = 0b1010_1110;

@@ -1,0 +1,182 @@
+using System;
+using System.Threading;
+using GmapNative.Bits;
+using GmapNative.Memory;
+using GmapNative.Tables;
+
+namespace GmapNative.Space;
+
+/// <summary>When a harvest freezes segments (rule 20) instead of taking them entry by entry.</summary>
+internal sealed record Freezing
+{
+    public static Freezing Never { get; } = new() { LeastLines = int.MaxValue };
+
+    /// <summary>How many of the 32 lines of a page table have to be flagged: below that its entries cost less than its freeze.</summary>
+    public int LeastLines { get; init; } = Probe.FreezesAll ? 1 : 8;
+
+    /// <summary>How many such segments of 2 GB make a barrier worth its cost.</summary>
+    public int LeastSegments { get; init; } = Probe.FreezesAll ? 1 : 8;
+
+    /// <summary>How long writers of frozen segments may be held up by a reader that does not leave; 0: for ever.</summary>
+    public ulong LongestNanoseconds { get; init; } = 500_000;
+}
+
+/// <summary>
+/// Takes dense segments of a slot: freeze, grace, plain edits, thaw (rule 20). Under the slot's harvest turn and lock, in no section; the
+/// lock is let go while it waits. Allocates nothing.
+/// </summary>
+internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking tracking)
+{
+    /// <summary>Segments that wait for one grace: their tables fit into a processor's cache, their writers wait not for long.</summary>
+    private const int Chunk = 256;
+
+    private readonly Freezing _freezing = space.Engine.Options.Freezing;
+    private bool _hasTimedOut;
+
+    /// <summary>Whether a segment, wholly in the range of the harvest, is one for <see cref="Take"/>.</summary>
+    public readonly bool Suits(SegmentCell cell) =>
+        System.Numerics.BitOperations.PopCount(cell.Summary) >= _freezing.LeastLines && cell.Load().IsTable;
+
+    /// <summary>
+    /// Takes segments of a region into the epoch. <see cref="Status.TryAgain"/>: the slot was changed meanwhile, some are as they were.
+    /// </summary>
+    public int Take(ulong region, ReadOnlySpan<ushort> indexes, ref long taken)
+    {
+        int status = Status.Ok;
+        while (indexes.Length != 0 && status == Status.Ok)
+        {
+            ReadOnlySpan<ushort> chunk = indexes[..Math.Min(Chunk, indexes.Length)];
+            status = _hasTimedOut || chunk.Length < _freezing.LeastSegments
+                ? TakeByEntry(region, chunk, ref taken)
+                : TakeFrozen(region, chunk, ref taken);
+            indexes = indexes[chunk.Length..];
+        }
+        return status;
+    }
+
+    private int TakeFrozen(ulong region, ReadOnlySpan<ushort> chunk, ref long taken)
+    {
+        int section = LibrarySections.Enter();
+        bool found = space.Tree.TryFind(region, out SegmentTable table);
+        // Under the turn no page table is unlinked, nor so a segment table of the slot: it lasts until the thaw, also out of sections.
+        for (int i = 0; found && i < chunk.Length; i++)
+        {
+            found = table.Cell(chunk[i]).TryFreeze(out _);
+            if (!found)
+            {
+                Thaw(table, chunk[..i]); // no page table any more: nobody may have taken it away
+                space.Thaws.Announce();
+            }
+        }
+        LibrarySections.Leave(section);
+        if (!found)
+        {
+            return TakeByEntry(region, chunk, ref taken);
+        }
+        int grace = WaitForGrace(taken);
+        section = LibrarySections.Enter();
+        Slot? now = space.Map.ById(slot.Id);
+        bool changed = now?.Tracking != tracking || now.Backing is not null;
+        if (changed || grace != Status.Ok)
+        {
+            Thaw(table, chunk);
+        }
+        for (int i = 0; !changed && grace == Status.Ok && i < chunk.Length; i++)
+        {
+            taken += Edit(table.Cell(chunk[i]), region + ((ulong)chunk[i] << GuestAddress.SegmentShift));
+        }
+        space.Thaws.Announce();
+        LibrarySections.Leave(section);
+        _hasTimedOut |= grace != Status.Ok;
+        return changed ? Status.TryAgain : grace != Status.Ok ? TakeByEntry(region, chunk, ref taken) : Status.Ok;
+    }
+
+    /// <summary>
+    /// Waits without the harvest lock: somebody may want it in a section. What was taken so far counts as moved: another harvest may
+    /// deliver it now.
+    /// </summary>
+    private readonly int WaitForGrace(long taken)
+    {
+        if (Probe.LeavesOut(Step.HarvestLockOverFreeze))
+        {
+            return space.Epochs.WaitForGrace(_freezing.LongestNanoseconds);
+        }
+        tracking.Moves += taken != 0 && !Probe.LeavesOut(Step.FreezeMovesUncounted) ? 1UL : 0;
+        tracking.Gate.Exit();
+        int status = Probe.LeavesOut(Step.NoFreezeGrace) ? Status.Ok : space.Epochs.WaitForGrace(_freezing.LongestNanoseconds);
+        tracking.Gate.Take();
+        return status;
+    }
+
+    private readonly long Edit(SegmentCell cell, ulong segment)
+    {
+        long taken = 0;
+        ulong first = slot.PageOf(segment);
+        var table = new PageTable(cell.Load().TableOrigin);
+        cell.ClearSummary(SegmentCell.AllLines);
+        if (Probe.LeavesOut(Step.ThawBeforeEdit))
+        {
+            cell.Thaw();
+        }
+        for (int group = 0; group < PageTable.Groups; group++)
+        {
+            ulong pages = table.SoftDirty(group);
+            if (pages != 0)
+            {
+                tracking.Epoch.OrAlone(first + ((ulong)group * PageTable.GroupPages), pages);
+                Probe.At(Place.Poured);
+                table.ArmFrozen(group);
+                Probe.At(Place.EntryArmed);
+                taken += System.Numerics.BitOperations.PopCount(pages);
+            }
+        }
+        if (!Probe.LeavesOut(Step.ThawBeforeEdit))
+        {
+            cell.Thaw();
+        }
+        return taken;
+    }
+
+    private readonly int TakeByEntry(ulong region, ReadOnlySpan<ushort> indexes, ref long taken)
+    {
+        var walk = new SegmentWalk(space, slot);
+        foreach (ushort index in indexes)
+        {
+            ulong segment = region + ((ulong)index << GuestAddress.SegmentShift);
+            taken += walk.Take(segment, segment + GuestAddress.SegmentSize, tracking.Epoch);
+        }
+        return Status.Ok;
+    }
+
+    private static void Thaw(SegmentTable table, ReadOnlySpan<ushort> chunk)
+    {
+        foreach (ushort index in chunk)
+        {
+            table.Cell(index).Thaw();
+        }
+    }
+}
+
+/// <summary>
+/// How often segments of a space were thawed: what a call that met a frozen one waits for between two sections. Not which.
+/// </summary>
+internal sealed class ThawCount
+{
+    private int _count;
+
+    public int Now => Volatile.Read(ref _count);
+
+    public void Announce() => Interlocked.Increment(ref _count);
+
+    /// <summary>Returns when something was thawed since <see cref="Now"/> was <paramref name="seen"/>. In no section.</summary>
+    public void WaitPast(int seen)
+    {
+        Probe.At(Place.FrozenLeft);
+        SpinWait spin = default;
+        while (Now == seen)
+        {
+            Probe.At(Place.Waiting);
+            spin.SpinOnce(sleep1Threshold: -1);
+        }
+    }
+}
