@@ -24,9 +24,6 @@ internal static class Status
     public const int NoBuffer = -105;              // ENOBUFS
     public const int TimedOut = -110;              // ETIMEDOUT
 
-    /// <summary>Never leaves the engine: the segment is frozen; end the section, wait, and ask again (rules 8 and 20).</summary>
-    public const int Frozen = int.MinValue;
-
     public const int Protection = 0x04;
     public const int Addressing = 0x05;
     public const int SegmentTranslation = 0x10;

@@ -49,6 +49,9 @@ internal struct FaultOutcome
 /// </summary>
 internal sealed class FaultResolver(AddressSpace space)
 {
+    /// <summary>A status that never leaves the engine: the segment is frozen; end the section, wait, and ask again (rules 8 and 20).</summary>
+    public const int Frozen = int.MinValue;
+
     private readonly TableTree _tree = space.Tree;
     private readonly SpaceCounters _counters = space.Counters;
 
@@ -79,7 +82,7 @@ internal sealed class FaultResolver(AddressSpace space)
     public int Resolve(View view, ulong address, Access access, int thread, out FaultOutcome outcome)
     {
         int status = Resolve(address, access, thread, out outcome);
-        return status == Status.Frozen ? ResolveThawed(view, address, access, thread, ref outcome) : status;
+        return status == Frozen ? ResolveThawed(view, address, access, thread, ref outcome) : status;
     }
 
     private int ResolveThawed(View view, ulong address, Access access, int thread, ref FaultOutcome outcome)
@@ -90,7 +93,7 @@ internal sealed class FaultResolver(AddressSpace space)
             int seen = space.Thaws.Now; // before the look: what thaws after it is told after this
             int status = Resolve(address, access, thread, out outcome);
             outcome.Done |= done;
-            if (status != Status.Frozen)
+            if (status != Frozen)
             {
                 return status;
             }
@@ -113,7 +116,7 @@ internal sealed class FaultResolver(AddressSpace space)
     {
         int status = ResolveAccess(address, access, thread, out outcome);
         bool changed = (outcome.Done & (FaultDone.Mapped | FaultDone.Split)) != 0;
-        if (status == Status.Frozen)
+        if (status == Frozen)
         {
             return status;
         }
@@ -253,7 +256,7 @@ internal sealed class FaultResolver(AddressSpace space)
         {
             if (entry.IsFrozen && !Probe.LeavesOut(Step.FaultGrantsFrozen))
             {
-                return Status.Frozen; // one that is granted is answered: its mark is being taken, and the harvest's grace waits for us
+                return Frozen; // one that is granted is answered: its mark is being taken, and the harvest's grace waits for us
             }
             if (table.TryReplace(request.Page, page, page.WithGrant))
             {
@@ -280,7 +283,7 @@ internal sealed class FaultResolver(AddressSpace space)
     {
         if (!cell.TryLock(out PageTable table, out bool frozen))
         {
-            return frozen ? Status.Frozen : Status.TryAgain;
+            return frozen ? Frozen : Status.TryAgain;
         }
         PageEntry seen = table.Load(request.Page);
         if (seen.IsAged)

@@ -123,7 +123,7 @@ internal static class RangeCalls
             FaultOutcome outcome = default;
             int status = space.IsDead ? Status.BadHandle : space.Faults.Resolve(next, access, out outcome);
             LibrarySections.Leave(section);
-            if (status == Status.Frozen)
+            if (status == FaultResolver.Frozen)
             {
                 WaitIf(space, true, thaws);
                 continue;
