@@ -48,14 +48,25 @@ internal static unsafe class Faults
         int thread = Enter(vcpu);
         int status = Status.Ok;
         nuint resolved = 0;
-        for (; resolved < count; resolved++)
+        while (resolved < count)
         {
+            int thaws = vcpu.Space.Thaws.Now; // before the look at the segment
             // The caller's array: count elements, stride bytes apart.
             var request = (FaultRequest*)((byte*)requests + (resolved * stride));
             FaultOutcome outcome = default;
             status = IsAccess(request->access)
-                ? vcpu.Space.Faults.Resolve(vcpu.View, request->guest_addr, (Access)request->access, thread, out outcome)
+                ? vcpu.Space.Faults.Resolve(request->guest_addr, (Access)request->access, thread, out outcome)
                 : Status.Invalid;
+            if (status == FaultResolver.Frozen)
+            {
+                // The section ends, and with it what was resolved in it: all of the batch once more (rules 7 and 20).
+                vcpu.View.LeaveCall();
+                vcpu.View.Leave();
+                vcpu.Space.Thaws.WaitPast(thaws);
+                vcpu.View.EnterCall();
+                resolved = 0;
+                continue;
+            }
             request->status = status;
             request->host_addr = outcome.HostAddress;
             request->done = (uint)outcome.Done;
@@ -64,6 +75,7 @@ internal static unsafe class Faults
             {
                 break;
             }
+            resolved++;
         }
         Leave(vcpu);
         *done = resolved;
