@@ -33,7 +33,8 @@ internal sealed unsafe class HeaderWriter
     {
         int status;
         nint host;
-        while ((status = _header.StorePointer(_view, address, sizeof(ulong), out host)) == InlineWriter.Ask && (status = fault(address)) == 0)
+        while ((status = _header.StorePointer(_view, address, sizeof(ulong), out host)) == InlineWriter.Ask
+            && (status = fault(address)) == 0)
         {
         }
         if (status == 0)
