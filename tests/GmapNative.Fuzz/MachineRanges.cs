@@ -234,12 +234,11 @@ internal sealed unsafe partial class Machine
         return isNull ? null : bitmap;
     }
 
-    private ulong ExpectRange(ulong handle, SpaceState? space, ReferenceSlot? slot, ulong first, ulong count)
+    private void ExpectRange(SpaceState? space, ReferenceSlot? slot, ulong first, ulong count)
     {
         bool outside = slot is not null && (first > slot.Pages || count > slot.Pages - first);
         _expected.If(space is null, Status.BadHandle).If(outside, Status.Invalid)
             .If(space is not null && slot?.Log is null, Status.NoEntry);
-        return handle;
     }
 
     private int DirtyGet()
@@ -252,7 +251,7 @@ internal sealed unsafe partial class Machine
         ulong* bitmap = Bits(count, _code.Byte() % 8 == 7);
         ulong* dirty = NumberOut(mayBeNull: true);
         Say($"{handle:x} slot {id} {first}+{count}");
-        ExpectRange(handle, space, slot, first, count);
+        ExpectRange(space, slot, first, count);
         int status = library.DirtyGet(handle, id, first, count, flags, bitmap, dirty);
         if (Check(status, 0))
         {
@@ -276,7 +275,7 @@ internal sealed unsafe partial class Machine
         bool isNull = _code.Byte() >= 250;
         ulong* bitmap = Bits(count, isNull);
         Say($"{handle:x} slot {id} {first}+{count}");
-        ExpectRange(handle, space, slot, first, count);
+        ExpectRange(space, slot, first, count);
         bool aligned = first % 64 == 0 && (count % 64 == 0 || (slot is not null && first + count == slot.Pages));
         _expected.If(isNull || (slot is not null && !aligned), Status.Invalid).If(AnyInside, Status.Deadlock);
         if (_expected.IsBad)
@@ -317,7 +316,7 @@ internal sealed unsafe partial class Machine
         bitmap = odd == 253 ? null : bitmap;
         ulong* dirty = NumberOut(mayBeNull: true, _second);
         Say($"{handle:x} slot {id} {first}+{count} flags {flags:x} words {given}");
-        ExpectRange(handle, space, slot, first, count);
+        ExpectRange(space, slot, first, count);
         _expected.If(bitmap is null, Status.Invalid).If(given < words || count > 1 << 16, Status.NoBuffer).If(AnyInside, Status.Deadlock);
         HashSet<ulong> expected = _expected.IsBad ? [] : space!.Model.Get(slot!, slot!.FirstPage + first, count);
         int good = expected.Count != 0 && TimesOut(space) ? Status.TimedOut : 0;

@@ -33,9 +33,7 @@ internal static class RangeCalls
             }
             foreach (Slot slot in space.Map.Slots)
             {
-                ulong from = Math.Max(address, slot.GuestAddress);
-                ulong to = Math.Min(address + size, slot.End);
-                if (from < to && status == Status.Ok)
+                if (status == Status.Ok && slot.Clips(address, address + size, out ulong from, out ulong to))
                 {
                     status = new RangeCollapser(space, slot, slot.Tracking).Collapse(from, to, ref collapsed);
                 }
@@ -61,9 +59,7 @@ internal static class RangeCalls
         while (next < end)
         {
             int section = LibrarySections.Enter();
-            bool dead = space.IsDead; // before a table is looked at: they may be gone
-            SegmentCell cell = default;
-            bool found = !dead && space.Tree.TryFindCell(next, out cell);
+            bool found = TryFindAlive(space, next, out SegmentCell cell, out bool dead);
             int status = dead ? Status.BadHandle : found ? SplitCell(space, cell, next) : Status.Ok;
             LibrarySections.Leave(section);
             if (status != Status.Ok)
@@ -89,9 +85,7 @@ internal static class RangeCalls
         {
             int thaws = space.Thaws.Now; // before the look at the segment
             int section = LibrarySections.Enter();
-            dead = space.IsDead; // as above
-            SegmentCell cell = default;
-            bool found = !dead && space.Tree.TryFindCell(at, out cell);
+            bool found = TryFindAlive(space, at, out SegmentCell cell, out dead);
             ulong border = Math.Min(end, NextBorder(at, found));
             bool frozen = false;
             ulong used = found ? Aging.Age(cell, at, border, out frozen) : 0;
@@ -165,9 +159,7 @@ internal static class RangeCalls
             SlotMap map = space.Map;
             foreach (Slot slot in map.Slots)
             {
-                ulong from = Math.Max(address, slot.GuestAddress);
-                ulong to = Math.Min(end, slot.End);
-                if (from < to && status == Status.Ok)
+                if (status == Status.Ok && slot.Clips(address, address + size, out ulong from, out ulong to))
                 {
                     status = new RangeUnmapper(space, slot, map, insist: false).Unmap(from, to, out next);
                 }
@@ -187,6 +179,14 @@ internal static class RangeCalls
 
     private static int CheckWaiting(AddressSpace space, ulong address, ulong size) =>
         !IsRange(space, address, size) ? Status.Invalid : space.Epochs.IsCallerInside() ? Status.Deadlock : Status.Ok;
+
+    /// <summary>A segment's place, in a section. A space that ended is not looked into: its tables may be gone.</summary>
+    private static bool TryFindAlive(AddressSpace space, ulong address, out SegmentCell cell, out bool dead)
+    {
+        dead = space.IsDead;
+        cell = default;
+        return !dead && space.Tree.TryFindCell(address, out cell);
+    }
 
     /// <summary>Where the segment ends, or the region where it has no segment table.</summary>
     private static ulong NextBorder(ulong address, bool hasSegment)
@@ -210,9 +210,7 @@ internal static class RangeCalls
     {
         foreach (Slot slot in space.Map.Slots)
         {
-            ulong from = Math.Max(start, slot.GuestAddress);
-            ulong to = Math.Min(end, slot.End);
-            if (from < to && slot.TracksEntries)
+            if (slot.TracksEntries && slot.Clips(start, end, out ulong from, out ulong to))
             {
                 ulong dropped = slot.Tracking!.Drop(slot.PageOf(from), (to - from) >> GuestAddress.PageShift);
                 SpaceCounters.Add(ref space.Counters.Mine.PagesDiscarded, (long)dropped);

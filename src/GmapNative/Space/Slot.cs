@@ -24,6 +24,14 @@ internal sealed record Slot(uint Id, ulong GuestAddress, ulong Size, ulong HostA
     /// <summary>Whether its entries are armed and taken (rule 21: a slot has one truth).</summary>
     public bool TracksEntries => Tracking is not null && Backing is null;
 
+    /// <summary>What of start..end-1 lies in it; false: nothing.</summary>
+    public bool Clips(ulong start, ulong end, out ulong from, out ulong to)
+    {
+        from = Math.Max(start, GuestAddress);
+        to = Math.Min(end, End);
+        return from < to;
+    }
+
     public ulong PageOf(ulong address) => (address - GuestAddress) >> Bits.GuestAddress.PageShift;
 
     public ulong HostOf(ulong address) => HostAddress + (address - GuestAddress);

@@ -40,7 +40,7 @@ public sealed class FuzzTests
     [Test]
     public void A_minute_of_random_programs_shows_no_crash_no_leak_no_difference()
     {
-        (int status, string said) = Fuzz(Shipped, [], "--corpus", CorpusFolder, "--seconds", "50");
+        (int status, string said) = Fuzz(Shipped, [], "--corpus", CorpusFolder, "--seconds", "60");
         Assert.That(status, Is.Zero, said);
         TestContext.Out.WriteLine(said);
     }

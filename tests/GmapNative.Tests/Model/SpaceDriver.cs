@@ -20,7 +20,7 @@ internal sealed unsafe partial class SpaceDriver
 
     private readonly TestSpace _test;
     private readonly ReferenceSpace _model;
-    private readonly InlineWriter _writer;
+    private readonly HeaderWriter _writer;
     private readonly Dictionary<ulong, ulong> _stored = []; // host address: what was stored there last
     private ulong _stamp;
 
@@ -29,7 +29,7 @@ internal sealed unsafe partial class SpaceDriver
         _test = test;
         ulong limit = test.Space.Options.Limit;
         _model = new ReferenceSpace(limit, sequence.Policy, sequence.Huge);
-        _writer = new InlineWriter(test.View);
+        _writer = new HeaderWriter(test.View);
     }
 
     /// <summary>Null, or what went wrong after which operation. <paramref name="seen"/> counts what the operations did.</summary>

@@ -11,19 +11,8 @@ namespace GmapNative.Tests.Space;
 
 /// <summary>Rule 24, and gmap_discard: what is taken from a mapping without its dirt being forgotten, or on purpose.</summary>
 [TestFixture]
-public sealed class AgingTests
+public sealed class AgingTests : LoggedSlot
 {
-    private static readonly GuestMemory s_memory = new(8 << 20);
-
-    private static readonly SlotRequest s_slot = new()
-    {
-        Id = 1,
-        GuestAddress = 0,
-        Size = 2 * Segment,
-        HostAddress = s_memory.Start,
-        LogDirty = true,
-    };
-
     [Test]
     public void Aged_page_is_dirty_still_and_its_next_use_is_seen([Values] bool readFirst)
     {
@@ -58,7 +47,7 @@ public sealed class AgingTests
     public void Leaf_is_aged_as_a_whole_and_split_as_it_is()
     {
         using var test = new TestSpace(new SpaceOptions { Limit = TwoGigabytes - 1 });
-        test.Set(s_slot with { LogDirty = false });
+        test.Set(Slot with { LogDirty = false });
         test.Write(0);
         Assert.That(Age(test, 5 * Page, 3 * Page), Is.EqualTo(3));
         Assert.That(test.Translate(100 * Page, Access.Read, out _), Is.EqualTo(Status.SegmentTranslation));
@@ -102,10 +91,7 @@ public sealed class AgingTests
     [Test]
     public void Discard_that_times_out_forgets_nothing()
     {
-        using var test = new TestSpace(
-            new SpaceOptions { Limit = TwoGigabytes - 1 },
-            new EngineOptions { ArenaBytes = 32 << 20, GraceTimeoutNanoseconds = 10_000_000 });
-        test.Set(s_slot);
+        using TestSpace test = Make(graceTimeout: 10_000_000);
         test.Write(4 * Page);
         View reader = test.OpenView();
         reader.Owner = -1; // as if it were another thread's
@@ -138,7 +124,7 @@ public sealed class AgingTests
             },
         });
         made = test;
-        test.Set(s_slot with { Size = Segments * Segment, HostAddress = 0x6000_0000_0000 }); // never touched
+        test.Set(Slot with { Size = Segments * Segment, HostAddress = 0x6000_0000_0000 }); // never touched
         for (ulong i = 0; i < Segments; i++)
         {
             test.Write(i * Segment);
@@ -167,13 +153,6 @@ public sealed class AgingTests
         Assert.That(RangeCalls.Split(test.Space, next, Segment, out next), Is.Zero);
         Assert.That(next, Is.EqualTo(2 * Segment));
         Assert.That(test.Space.Tree.Count().Pages, Is.EqualTo(2));
-    }
-
-    private static TestSpace Make()
-    {
-        var test = new TestSpace(new SpaceOptions { Limit = TwoGigabytes - 1 });
-        test.Set(s_slot);
-        return test;
     }
 
     private static ulong Age(TestSpace test, ulong start, ulong size)

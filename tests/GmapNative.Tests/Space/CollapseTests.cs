@@ -12,27 +12,8 @@ namespace GmapNative.Tests.Space;
 
 /// <summary>Rule 23: a uniform table becomes a leaf while others use it, and nobody loses a write.</summary>
 [TestFixture]
-[NonParallelizable] // Probe's visitor is the process's
-public sealed class CollapseTests
+public sealed class CollapseTests : LoggedSlot
 {
-    private static readonly GuestMemory s_memory = new(8 << 20);
-
-    private static readonly SlotRequest s_slot = new()
-    {
-        Id = 1,
-        GuestAddress = 0,
-        Size = 2 * Segment,
-        HostAddress = s_memory.Start,
-        LogDirty = true,
-    };
-
-    [TearDown]
-    public void PutProbeBack()
-    {
-        Probe.Visitor = null;
-        Probe.LeftOut = Step.None;
-    }
-
     [Test]
     public void Clean_table_becomes_a_leaf_that_the_next_write_splits()
     {
@@ -70,9 +51,9 @@ public sealed class CollapseTests
         using var test = new TestSpace(new SpaceOptions { Limit = TwoGigabytes - 1 });
         test.Set(what switch
         {
-            "ragged" => s_slot with { GuestAddress = Page, Size = Segment - Page, HostAddress = s_memory.Start + Page },
-            "elsewhere" => s_slot with { HostAddress = s_memory.Start + Page },
-            _ => s_slot,
+            "ragged" => Slot with { GuestAddress = Page, Size = Segment - Page, HostAddress = Memory.Start + Page },
+            "elsewhere" => Slot with { HostAddress = Memory.Start + Page },
+            _ => Slot,
         });
         ulong first = what == "ragged" ? 1u : 0;
         for (ulong page = first; page < 256; page++)
@@ -97,19 +78,16 @@ public sealed class CollapseTests
         using TestSpace test = Make();
         test.Write(7 * Page);
         test.Write(Segment);
-        test.Set(s_slot with { LogDirty = false, ReadOnly = readOnly });
+        test.Set(Slot with { LogDirty = false, ReadOnly = readOnly });
         Assert.That(test.Read(7 * Page).LeafSize, Is.EqualTo(Segment));
         Assert.That(test.Translate(Segment, Access.Write, out _), readOnly ? Is.Not.Zero : Is.Zero);
         Assert.That(test.Space.Tree.Count().Pages, Is.Zero);
     }
 
     [Test]
-    public void Reader_of_the_old_table_holds_only_its_memory()
+    public void Reader_of_the_old_table_holds_only_itMemory()
     {
-        using var test = new TestSpace(
-            new SpaceOptions { Limit = TwoGigabytes - 1 },
-            new EngineOptions { ArenaBytes = 32 << 20, GraceTimeoutNanoseconds = 10_000_000 });
-        test.Set(s_slot);
+        using TestSpace test = Make(graceTimeout: 10_000_000);
         Split(test);
         View reader = test.OpenView();
         reader.Owner = -1; // as if it were another thread's: ours may wait for it
@@ -163,7 +141,7 @@ public sealed class CollapseTests
             reader.Enter();
             foreach (ulong page in (ulong[])[0, 100, 255])
             {
-                asked += reader.Load(page * Page, out nint host) == 0 && host == (nint)(s_memory.Start + (page * Page)) ? 0 : 1;
+                asked += reader.Load(page * Page, out nint host) == 0 && host == (nint)(Memory.Start + (page * Page)) ? 0 : 1;
             }
             places++;
             reader.Leave();
@@ -215,13 +193,13 @@ public sealed class CollapseTests
         var writer = new InlineWriter(view);
         int at = 0;
         int status = InlineWriter.Ask;
-        Probe.Visitor = reached =>
+        Probe.Visitor = _ =>
         {
-            if (reached != Place.None && at++ == place)
+            if (at++ == place)
             {
                 Probe.Visitor = null; // not the writer's own places
                 writer.Enter();
-                status = writer.Store((ulong)page * Page, out _);
+                status = writer.Store((ulong)page * Page, out nint _);
                 writer.Leave();
             }
         };
@@ -247,13 +225,6 @@ public sealed class CollapseTests
         Probe.Visitor = null;
         Assert.That(places, Is.GreaterThan(256));
         return places;
-    }
-
-    private static TestSpace Make()
-    {
-        var test = new TestSpace(new SpaceOptions { Limit = TwoGigabytes - 1 });
-        test.Set(s_slot);
-        return test;
     }
 
     private static void Split(TestSpace test)
