@@ -61,6 +61,9 @@ internal enum Place
     /// <summary>Bits are in a log or an epoch; their source is not cleared yet.</summary>
     Poured,
 
+    /// <summary>Bits are in one consumer's log or epoch, and not yet in those of the others.</summary>
+    FirstPoured,
+
     EntryArmed,
 
     /// <summary>A word of the log is in the epoch and not yet cleared in the log.</summary>
@@ -133,6 +136,9 @@ internal enum Step
 
     /// <summary>Rule 10: entries are cleared that were not poured: all that the harvest looks at, not those it found dirty.</summary>
     ClearBeforePour,
+
+    /// <summary>Rule 10: what a harvest takes is poured for its own consumer only.</summary>
+    OneConsumerOnly,
 
     /// <summary>Rule 11: the entries are taken before their summary bits are cleared.</summary>
     EntriesBeforeSummary,

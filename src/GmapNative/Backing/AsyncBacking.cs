@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using System.Threading;
-using GmapNative.Memory;
 using GmapNative.Space;
 
 namespace GmapNative.Backing;
@@ -78,7 +77,7 @@ internal sealed unsafe class AsyncBacking : ISlotBacking
     }
 
     /// <inheritdoc/>
-    public int Collect(ulong firstPage, ulong pages, bool rearm, PinnedBitmap into, out ulong found)
+    public int Collect(ulong firstPage, ulong pages, bool rearm, Outlet into, out ulong found)
     {
         found = 0;
         lock (_gate)
@@ -135,7 +134,7 @@ internal sealed unsafe class AsyncBacking : ISlotBacking
         }
     }
 
-    private ulong Pour(int regions, PinnedBitmap into)
+    private ulong Pour(int regions, Outlet into)
     {
         ulong found = 0;
         for (int i = 0; i < regions; i++)

@@ -50,7 +50,7 @@ internal static class BackingCalls
         {
             using (old.Tracking.Hold())
             {
-                _ = new SegmentWalk(space, old).Take(old.GuestAddress, old.End, old.Tracking.Log);
+                _ = new SegmentWalk(space, old).Take(old.GuestAddress, old.End, old.Tracking.Everyone);
             }
         }
         Slot slot = old with { Backing = created };
@@ -86,15 +86,15 @@ internal static class BackingCalls
             int status = Status.Ok;
             if (slot.Tracking is not null)
             {
-                _ = new SegmentWalk(space, slot).Take(slot.GuestAddress, slot.End, log: null);
+                _ = new SegmentWalk(space, slot).Take(slot.GuestAddress, slot.End, Outlet.None);
                 gate!.Exit();
                 status = space.Limbo.GraceAndReclaim();
                 gate.Take();
-                int collected = backing.Collect(0, slot.Pages, rearm: false, slot.Tracking.Log, out _);
+                int collected = backing.Collect(0, slot.Pages, rearm: false, slot.Tracking.Everyone, out _);
                 if (status != Status.Ok || collected != Status.Ok)
                 {
                     // Readers go on storing by old rights: the next harvest waits for them. Or the kernel cannot tell any more.
-                    slot.Tracking.Log.OrRange(0, slot.Pages);
+                    slot.Tracking.Everyone.OrRange(0, slot.Pages);
                 }
                 status = status != Status.Ok ? status : collected;
             }

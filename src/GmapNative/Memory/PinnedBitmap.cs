@@ -82,6 +82,29 @@ internal sealed unsafe class PinnedBitmap
         }
     }
 
+    /// <summary>Clears a run of bits without locked instructions: while nobody else changes the bitmap.</summary>
+    public void ClearRangeAlone(ulong first, ulong count)
+    {
+        ulong end = first + count;
+        for (ulong at = Skip(first, end); at < end; at = Skip((at | (WordBits - 1)) + 1, end))
+        {
+            _words[at / WordBits] &= ~RunMask((int)(at % WordBits), (int)Math.Min(WordBits - (at % WordBits), end - at));
+        }
+    }
+
+    /// <summary>How many bits of a run are set.</summary>
+    public ulong Count(ulong first, ulong count)
+    {
+        ulong set = 0;
+        ulong end = first + count;
+        for (ulong at = Skip(first, end); at < end; at = Skip((at | (WordBits - 1)) + 1, end))
+        {
+            ulong mask = RunMask((int)(at % WordBits), (int)Math.Min(WordBits - (at % WordBits), end - at));
+            set += (ulong)BitOperations.PopCount(LoadWord(at / WordBits) & mask);
+        }
+        return set;
+    }
+
     /// <summary>Sets a run of bits; the number that were clear before.</summary>
     public ulong OrRange(ulong first, ulong count)
     {

@@ -70,6 +70,9 @@ internal sealed unsafe class AddressSpace : ICounted
     /// <summary>The published slots. Read once in a section and used from the local.</summary>
     public SlotMap Map => Volatile.Read(ref _map);
 
+    /// <summary>Who wants dirty pages besides the built-in consumers. Replaced as a whole, under the configuration lock.</summary>
+    public IDirtyConsumer[] Consumers { get; set; } = [];
+
     /// <summary>Set once, by <see cref="TryDestroy"/>; calls that find it in their section answer bad handle.</summary>
     public bool IsDead => Volatile.Read(ref _dead);
 
@@ -161,7 +164,7 @@ internal sealed unsafe class AddressSpace : ICounted
         }
     }
 
-    /// <summary>Frees everything. Busy while views are open. Afterwards every call answers bad handle.</summary>
+    /// <summary>Frees everything. Busy while views or consumers are open. Afterwards every call answers bad handle.</summary>
     public int TryDestroy()
     {
         if (Epochs.IsCallerInside())
@@ -174,7 +177,7 @@ internal sealed unsafe class AddressSpace : ICounted
             {
                 return Status.BadHandle;
             }
-            if (Epochs.ViewCount != 0)
+            if (Epochs.ViewCount != 0 || Consumers.Length != 0)
             {
                 return Status.Busy;
             }

@@ -15,10 +15,10 @@ internal static class DirtyTake
 
     /// <summary>
     /// Makes the pages of <paramref name="mask"/> in one group of a locked page table clean and protected. Those that were soft-dirty are
-    /// in <paramref name="log"/> first (null: they are dropped). Returns how many.
+    /// in <paramref name="log"/> first (none: they are dropped). Returns how many.
     /// </summary>
     public static int Pages(
-        SegmentCell cell, PageTable table, int group, ulong mask, Slot slot, ulong segment, PinnedBitmap? log, bool rearm = true)
+        SegmentCell cell, PageTable table, int group, ulong mask, Slot slot, ulong segment, in Outlet log, bool rearm = true)
     {
         uint whole = !rearm ? 0 : Probe.LeavesOut(Step.PartialLineCleared) ? LinesOf(mask) : WholeLinesOf(mask);
         if (whole != 0 && !Probe.LeavesOut(Step.EntriesBeforeSummary))
@@ -30,7 +30,7 @@ internal static class DirtyTake
         Probe.At(Place.EntriesRead);
         if (taken != 0)
         {
-            if (log is not null)
+            if (!log.IsNone)
             {
                 Pour(log, slot, segment, group, taken);
                 Probe.At(Place.Poured);
@@ -54,14 +54,14 @@ internal static class DirtyTake
     /// <summary>
     /// Makes a leaf clean and protected; its 256 pages are in <paramref name="log"/> first. False if it was clean, or is split now.
     /// </summary>
-    public static bool Leaf(SegmentCell cell, Slot slot, ulong segment, PinnedBitmap? log, bool rearm = true)
+    public static bool Leaf(SegmentCell cell, Slot slot, ulong segment, in Outlet log, bool rearm = true)
     {
         SegmentEntry entry = cell.Load();
         if (!entry.IsSoftDirty)
         {
             return false;
         }
-        log?.OrRange(slot.PageOf(segment), GuestAddress.PageTableEntries);
+        log.OrRange(slot.PageOf(segment), GuestAddress.PageTableEntries);
         Probe.At(Place.Poured);
         if (rearm)
         {
@@ -81,8 +81,8 @@ internal static class DirtyTake
         return entry.IsSoftDirty;
     }
 
-    /// <summary>Sets bits of one group of a segment in a slot's log; all of them lie inside the slot.</summary>
-    public static void Pour(PinnedBitmap log, Slot slot, ulong segment, int group, ulong pages)
+    /// <summary>Sets bits of one group of a segment in logs of a slot; all of them lie inside the slot.</summary>
+    public static void Pour(in Outlet log, Slot slot, ulong segment, int group, ulong pages)
     {
         long first = ((long)(segment - slot.GuestAddress) >> GuestAddress.PageShift) + (group * PageTable.GroupPages);
         if (first < 0)

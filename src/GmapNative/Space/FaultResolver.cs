@@ -49,7 +49,7 @@ internal struct FaultOutcome
 /// </summary>
 internal sealed class FaultResolver(AddressSpace space)
 {
-    /// <summary>A status that never leaves the engine: the segment is frozen; end the section, wait, and ask again (rules 8 and 20).</summary>
+    /// <summary>Never leaves the engine: the segment is frozen; end the section, wait, and ask again (rules 8 and 20).</summary>
     public const int Frozen = int.MinValue;
 
     private readonly TableTree _tree = space.Tree;

@@ -78,7 +78,7 @@ internal sealed unsafe class HostAccess(AddressSpace space)
             // The caller's bitmap: (count + 63) / 64 words.
             ulong left = count - done;
             ulong bits = bitmap[done / 64] & (left >= 64 ? ulong.MaxValue : (1UL << (int)left) - 1);
-            added += bits == 0 ? 0 : slot.Tracking.Log.Or(first + done, bits);
+            added += bits == 0 ? 0 : slot.Tracking.MarkMask(first + done, bits);
         }
         SpaceCounters.Add(ref space.Counters.Mine.PagesMarked, added);
         return Status.Ok;
@@ -111,7 +111,7 @@ internal sealed unsafe class HostAccess(AddressSpace space)
         }
         ulong first = slot.PageOf(address);
         ulong last = slot.PageOf(address + size - 1);
-        ulong added = slot.Tracking.Log.OrRange(first, last - first + 1);
+        ulong added = slot.Tracking.Mark(first, last - first + 1);
         if (added != 0)
         {
             SpaceCounters.Add(ref space.Counters.Mine.PagesMarked, (long)added);

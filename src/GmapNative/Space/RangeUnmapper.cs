@@ -15,7 +15,7 @@ namespace GmapNative.Space;
 internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap tokens, bool insist)
 {
     // Where the kernel is the truth the entries' marks say nothing (rule 21).
-    private readonly PinnedBitmap? _log = slot.TracksEntries ? slot.Tracking!.Log : null;
+    private readonly Outlet _log = slot.TracksEntries ? slot.Tracking!.Everyone : Outlet.None;
 
     /// <summary>
     /// Unmaps start..end-1 of the slot (page aligned). No memory (a split) and timed out (limbo full of tables that
@@ -86,7 +86,7 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
         }
         if (entry.IsSoftDirty && !Probe.LeavesOut(Step.NoPourOnUnmap))
         {
-            _log?.OrRange(slot.PageOf(segment), GuestAddress.PageTableEntries); // before the source is gone (rule 10)
+            _log.OrRange(slot.PageOf(segment), GuestAddress.PageTableEntries); // before the source is gone (rule 10)
         }
         Probe.At(Place.Poured);
         if (!cell.TryReplace(entry, SegmentToken(segment)))
@@ -140,7 +140,7 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
             PageEntry entry = table.Load(page);
             if (entry.IsSoftDirty && !Probe.LeavesOut(Step.NoPourOnUnmap))
             {
-                _log?.OrRange(slot.PageOf(address), 1);
+                _log.OrRange(slot.PageOf(address), 1);
             }
             if (entry.IsPresent)
             {

@@ -25,11 +25,12 @@ internal sealed record Freezing
 /// Takes dense segments of a slot: freeze, grace, plain edits, thaw (rule 20). Under the slot's harvest turn and lock, in no section; the
 /// lock is let go while it waits. Allocates nothing.
 /// </summary>
-internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking tracking)
+internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking tracking, DirtySink sink)
 {
     /// <summary>Segments that wait for one grace: their tables fit into a processor's cache, their writers wait not for long.</summary>
     private const int Chunk = 256;
 
+    private readonly Outlet _into = new(tracking.Sinks, sink, sink.Epoch); // the turn keeps the consumers as they are
     private readonly Freezing _freezing = space.Engine.Options.Freezing;
     private bool _hasTimedOut;
 
@@ -38,7 +39,7 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
         System.Numerics.BitOperations.PopCount(cell.Summary) >= _freezing.LeastLines && cell.Load().IsTable;
 
     /// <summary>
-    /// Takes segments of a region into the epoch. <see cref="Status.TryAgain"/>: the slot was changed meanwhile, some are as they were.
+    /// Takes segments of a region into the consumer's epoch. <see cref="Status.TryAgain"/>: the slot was changed meanwhile, some are as they were.
     /// </summary>
     public int Take(ulong region, ReadOnlySpan<ushort> indexes, ref long taken)
     {
@@ -101,7 +102,7 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
         {
             return space.Epochs.WaitForGrace(_freezing.LongestNanoseconds);
         }
-        tracking.Moves += taken != 0 && !Probe.LeavesOut(Step.FreezeMovesUncounted) ? 1UL : 0;
+        sink.Moves += taken != 0 && !Probe.LeavesOut(Step.FreezeMovesUncounted) ? 1UL : 0;
         tracking.Gate.Exit();
         int status = Probe.LeavesOut(Step.NoFreezeGrace) ? Status.Ok : space.Epochs.WaitForGrace(_freezing.LongestNanoseconds);
         tracking.Gate.Take();
@@ -123,7 +124,7 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
             ulong pages = table.SoftDirty(group);
             if (pages != 0)
             {
-                tracking.Epoch.OrAlone(first + ((ulong)group * PageTable.GroupPages), pages);
+                _into.OrAlone(first + ((ulong)group * PageTable.GroupPages), pages);
                 Probe.At(Place.Poured);
                 table.ArmFrozen(group);
                 Probe.At(Place.EntryArmed);
@@ -143,7 +144,7 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
         foreach (ushort index in indexes)
         {
             ulong segment = region + ((ulong)index << GuestAddress.SegmentShift);
-            taken += walk.Take(segment, segment + GuestAddress.SegmentSize, tracking.Epoch);
+            taken += walk.Take(segment, segment + GuestAddress.SegmentSize, _into);
         }
         return Status.Ok;
     }

@@ -14,11 +14,11 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
     private const int Batch = 32;
 
     /// <summary>
-    /// Takes start..end-1 (page aligned, inside the slot); the bits are in <paramref name="log"/> first (null: dropped). A leaf
+    /// Takes start..end-1 (page aligned, inside the slot); the bits are in <paramref name="log"/> first (none: dropped). A leaf
     /// that is only partly in the range is taken as a whole. Without <paramref name="rearm"/> the bits are poured and stay.
     /// Returns the number of pages found.
     /// </summary>
-    public long Take(ulong start, ulong end, PinnedBitmap? log, bool rearm = true)
+    public long Take(ulong start, ulong end, in Outlet log, bool rearm = true)
     {
         long taken = 0;
         var freezer = default(SegmentFreezer);
@@ -33,19 +33,20 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
     }
 
     /// <summary>
-    /// As <see cref="Take"/> with re-arming, into the epoch; dense segments are frozen (rule 20). Under the harvest turn and lock; the
+    /// As <see cref="Take"/> with re-arming, into the epoch of a consumer; dense segments are frozen (rule 20). Under the harvest turn and lock; the
     /// lock is let go meanwhile. <see cref="Status.TryAgain"/>: the slot was changed then, some may be left.
     /// </summary>
-    public int TakeFreezing(ulong start, ulong end, SlotTracking tracking, ref long taken)
+    public int TakeFreezing(ulong start, ulong end, SlotTracking tracking, DirtySink sink, ref long taken)
     {
         Span<ushort> dense = stackalloc ushort[GuestAddress.TableEntries];
-        var freezer = new SegmentFreezer(space, slot, tracking);
+        var freezer = new SegmentFreezer(space, slot, tracking, sink);
+        var into = new Outlet(tracking.Sinks, sink, sink.Epoch);
         int status = Status.Ok;
         for (ulong at = start; at < end && status == Status.Ok;)
         {
             ulong stop = RegionEnd(at, end);
             int count = 0;
-            taken += TakeRegion(at, stop, tracking.Epoch, rearm: true, freezer, dense, ref count);
+            taken += TakeRegion(at, stop, into, rearm: true, freezer, dense, ref count);
             status = count == 0 ? Status.Ok : freezer.Take(RegionBase(at), dense[..count], ref taken);
             at = stop;
         }
@@ -53,7 +54,7 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
     }
 
     /// <summary>Takes the pages of a bitmap word: bit i is page <paramref name="firstPage"/> + i of the slot.</summary>
-    public long TakeMask(ulong firstPage, ulong mask, PinnedBitmap log)
+    public long TakeMask(ulong firstPage, ulong mask, in Outlet log)
     {
         long taken = 0;
         while (mask != 0)
@@ -74,7 +75,7 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
 
     /// <summary>The part of a region, in a section; <paramref name="dense"/> (empty: none) gets what is left to the freezer.</summary>
     private long TakeRegion(
-        ulong start, ulong end, PinnedBitmap? log, bool rearm, in SegmentFreezer freezer, Span<ushort> dense, ref int count)
+        ulong start, ulong end, in Outlet log, bool rearm, in SegmentFreezer freezer, Span<ushort> dense, ref int count)
     {
         int section = LibrarySections.Enter();
         long taken = space.Tree.TryFind(start, out SegmentTable table)
@@ -84,7 +85,7 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
     }
 
     private long TakeRegion(
-        SegmentTable table, ulong start, ulong end, PinnedBitmap? log, bool rearm, in SegmentFreezer freezer, Span<ushort> dense,
+        SegmentTable table, ulong start, ulong end, in Outlet log, bool rearm, in SegmentFreezer freezer, Span<ushort> dense,
         ref int left)
     {
         long taken = 0;
@@ -122,13 +123,13 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
     /// <summary>
     /// Where writes are sparse each segment is a chain of cache misses: entry, page table, log. Side by side they cost a third.
     /// </summary>
-    private void Prefetch(SegmentTable table, ulong region, ReadOnlySpan<int> batch, PinnedBitmap? log)
+    private void Prefetch(SegmentTable table, ulong region, ReadOnlySpan<int> batch, in Outlet log)
     {
         foreach (int index in batch)
         {
             table.PrefetchEntry(index);
             ulong segment = region + ((ulong)index << GuestAddress.SegmentShift);
-            log?.Prefetch(segment < slot.GuestAddress ? 0 : slot.PageOf(segment));
+            log.Prefetch(segment < slot.GuestAddress ? 0 : slot.PageOf(segment));
         }
         foreach (int index in batch)
         {
@@ -136,7 +137,7 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
         }
     }
 
-    private long TakeSegment(SegmentCell cell, ulong segment, ulong start, ulong end, PinnedBitmap? log, bool rearm)
+    private long TakeSegment(SegmentCell cell, ulong segment, ulong start, ulong end, in Outlet log, bool rearm)
     {
         if (cell.Load().IsLeaf && DirtyTake.Leaf(cell, slot, segment, log, rearm))
         {

@@ -114,6 +114,7 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         // Nothing is mapped there: this only turns holes into empty entries.
         _ = UnmapAll(slot, map);
         Probe.At(Place.Walked);
+        Announce(slot);
         CountArming(slot, slot.Tracking is not null, begin);
         return Status.Ok;
     }
@@ -122,11 +123,37 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
     {
         ulong pages = request.Size >> GuestAddress.PageShift;
         tracking = SlotTracking.TryCreate(space.Engine.Arena, pages);
-        if (tracking is not null && request.InitiallyDirty)
+        foreach (IDirtyConsumer consumer in space.Consumers)
         {
-            tracking.Log.OrRange(0, pages);
+            DirtySink? sink = tracking is not null && consumer.Wants(request.Id) ? DirtySink.TryCreate(space.Engine.Arena, pages) : null;
+            if (sink is not null)
+            {
+                tracking!.Add(sink);
+            }
+            else if (tracking is not null && consumer.Wants(request.Id))
+            {
+                tracking.Free();
+                tracking = null;
+            }
+        }
+        if (request.InitiallyDirty)
+        {
+            tracking?.Everyone.OrRange(0, pages);
         }
         return tracking is not null;
+    }
+
+    /// <summary>Tells the consumers that want it of a slot that logs from now on: its sinks are theirs, in their order.</summary>
+    private void Announce(Slot slot)
+    {
+        int sink = 0;
+        foreach (IDirtyConsumer consumer in slot.Tracking is null ? [] : space.Consumers)
+        {
+            if (consumer.Wants(slot.Id))
+            {
+                consumer.Add(slot, slot.Tracking!.Sinks[++sink]);
+            }
+        }
     }
 
     private int Delete(Slot old, in SlotRequest request)
@@ -152,7 +179,7 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         HandOut(old, request);
         if (status != Status.Ok)
         {
-            tracking?.Log.OrRange(0, request.Size >> GuestAddress.PageShift); // as where arming times out (rule 9)
+            tracking?.Everyone.OrRange(0, request.Size >> GuestAddress.PageShift); // as where arming times out (rule 9)
         }
         int created = Create(request, tracking);
         return status != Status.Ok ? status : created;
@@ -204,14 +231,15 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         {
             return;
         }
+        DirtySink last = tracking.BuiltIn;
         using (tracking.Hold()) // the turn too: no segment is frozen by its harvests afterwards
         {
             for (ulong page = 0; request.FinalBitmap != 0 && page < old.Pages; page += 64)
             {
                 // The caller's buffer, checked to have (pages + 63) / 64 words.
-                ((ulong*)request.FinalBitmap)[page / 64] = tracking.Log.Peek(page) | tracking.Epoch.Peek(page);
+                ((ulong*)request.FinalBitmap)[page / 64] = last.Log.Peek(page) | last.Epoch.Peek(page);
             }
-            tracking.Free(); // no call has it: the slot was withdrawn, the calls of before have ended, harvests look it up here
+            tracking.Retire(); // no call has it: the slot was withdrawn, the calls of before have ended, harvests look it up here
         }
     }
 
@@ -246,7 +274,7 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         if (arms && slot.Backing is null && !Probe.LeavesOut(Step.StaleSoftDirtyKept))
         {
             // Stale soft-dirty is dropped, what is mapped is protected: from here on each first write is seen.
-            _ = new SegmentWalk(space, slot).Take(slot.GuestAddress, slot.End, log: null);
+            _ = new SegmentWalk(space, slot).Take(slot.GuestAddress, slot.End, Outlet.None);
         }
         Probe.At(Place.Walked);
         gate?.Exit();
@@ -264,7 +292,11 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         int grace = arms || disarms || request.ReadOnly != old.IsReadOnly ? space.Limbo.GraceAndReclaim() : Status.Ok;
         if (arms && slot.Backing is null && (grace != Status.Ok || status != Status.Ok))
         {
-            tracking!.Log.OrRange(0, slot.Pages); // readers go on storing by old rights: the next harvest waits for them
+            tracking!.Everyone.OrRange(0, slot.Pages); // readers go on storing by old rights: the next harvest waits for them
+        }
+        if (arms)
+        {
+            Announce(slot);
         }
         if (disarms)
         {
@@ -290,16 +322,16 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
     {
         if (old.Backing is not null)
         {
-            if (old.Backing.Collect(0, old.Pages, rearm: false, old.Tracking!.Log, out _) != Status.Ok)
+            if (old.Backing.Collect(0, old.Pages, rearm: false, old.Tracking!.Everyone, out _) != Status.Ok)
             {
-                old.Tracking.Log.OrRange(0, old.Pages);
+                old.Tracking.Everyone.OrRange(0, old.Pages);
             }
         }
         else
         {
             using (old.Tracking!.Turn.Hold())
             {
-                _ = new SegmentWalk(space, old).Take(old.GuestAddress, old.End, old.Tracking.Log);
+                _ = new SegmentWalk(space, old).Take(old.GuestAddress, old.End, old.Tracking.Everyone);
             }
         }
     }
