@@ -11,6 +11,7 @@ internal enum HandleKind : byte
     Space = 2,
     Vcpu = 3,
     Backing = 4,
+    Consumer = 5,
 }
 
 /// <summary>

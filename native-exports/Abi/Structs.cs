@@ -95,6 +95,20 @@ internal struct SpaceStats : ISized
     public ulong collapses;
     public ulong pages_discarded;
     public ulong pages_aged;
+    public ulong consumers;
+    public ulong epochs;
+
+    public readonly uint StructSize => struct_size;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+internal struct EpochInfo : ISized
+{
+    public uint struct_size;
+    public uint flags;
+    public ulong epoch;
+    public ulong dirty_pages;
+    public ulong slots;
 
     public readonly uint StructSize => struct_size;
 }

@@ -52,6 +52,33 @@ internal static unsafe class DirtyPages
         }
     }
 
+    [UnmanagedCallersOnly(EntryPoint = "gmap_dirty_harvest_ranges")]
+    public static int HarvestRanges(
+        ulong handle, uint slot, ulong firstPage, ulong count, uint flags, DirtyRun* ranges, nuint capacity, nuint* found, ulong* next)
+    {
+        try
+        {
+            AddressSpace? space = HandleTable.Find<AddressSpace>(HandleKind.Space, handle);
+            bool valid = ranges is not null && found is not null && next is not null && (flags & ~(uint)HarvestFlags.NoRearm) == 0;
+            if (space is null || !valid)
+            {
+                return space is null ? Status.BadHandle : Status.Invalid;
+            }
+            var runs = new DirtyRuns(ranges, capacity);
+            int status = Harvester.HarvestRuns(space, slot, firstPage, count, (HarvestFlags)flags, ref runs, out ulong reached);
+            if (status == Status.Ok)
+            {
+                *found = runs.Count;
+                *next = reached;
+            }
+            return status;
+        }
+        catch (Exception failure)
+        {
+            return Guard.StatusOf(failure);
+        }
+    }
+
     [UnmanagedCallersOnly(EntryPoint = "gmap_dirty_harvest")]
     public static int Harvest(
         ulong handle, uint slot, ulong firstPage, ulong count, uint flags, ulong* bitmap, nuint words, ulong* dirtyPages)

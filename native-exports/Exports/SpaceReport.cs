@@ -44,6 +44,8 @@ internal static class SpaceReport
             collapses = (ulong)counters.Collapses,
             pages_discarded = (ulong)counters.PagesDiscarded,
             pages_aged = (ulong)counters.PagesAged,
+            consumers = (ulong)space.Consumers.Length,
+            epochs = (ulong)counters.Epochs,
         };
     }
 }

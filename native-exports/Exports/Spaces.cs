@@ -135,7 +135,8 @@ internal static unsafe class Spaces
             {
                 return status;
             }
-            if ((given.flags & ~(SlotReadOnly | SlotLogDirty | SlotInitiallyDirty)) != 0 || given.reserved != 0)
+            bool known = (given.flags & ~(SlotReadOnly | SlotLogDirty | SlotInitiallyDirty)) == 0;
+            if (!known || given.reserved != 0 || given.id == Dirty.Consumer.AllSlots)
             {
                 return Status.Invalid;
             }

@@ -235,7 +235,7 @@ typedef struct gmap_space_config {
 /* GMAP_ENOMEM: the arena is exhausted. GMAP_EINVAL: an unknown value. GMAP_EOPNOTSUPP: a value marked "later". */
 GMAP_API gmap_status gmap_space_create(uint64_t engine, const gmap_space_config *config, uint64_t *space);
 
-/* [WAITS] Destroys a space, its slots and backings. GMAP_EBUSY while vcpus are open. */
+/* [WAITS] Destroys a space, its slots and backings. GMAP_EBUSY while vcpus or consumers are open. */
 GMAP_API gmap_status gmap_space_destroy(uint64_t space);
 
 /* [WAITS] Changes the highest valid guest address. Growing past 2 GiB adds a region-third table above the old top,
@@ -261,7 +261,7 @@ typedef struct gmap_space_stats {
   uint64_t pages_unmapped;    /* 4 KB pages whose mapping was taken away, 256 for a leaf */
   uint64_t armings;           /* times logging was turned on for a slot, or a slot was made or moved with it */
   uint64_t harvests;          /* calls of harvest and clear with valid arguments, those that timed out too */
-  uint64_t pages_harvested;   /* 4 KB pages delivered by harvest */
+  uint64_t pages_harvested;   /* 4 KB pages delivered by harvests, and contained in the epochs of consumers */
   uint64_t pages_taken;       /* 4 KB pages re-armed by harvest and clear, 256 for a leaf */
   uint64_t pages_marked;      /* 4 KB pages newly set in a log by gmap_mark_dirty* and gmap_write */
   uint64_t grace_periods;     /* times a call of this space waited until all readers had left, or tried to */
@@ -276,6 +276,8 @@ typedef struct gmap_space_stats {
   uint64_t collapses;         /* page tables that became a 1 MB leaf again */
   uint64_t pages_discarded;   /* dirty 4 KB pages dropped by gmap_discard */
   uint64_t pages_aged;        /* 4 KB pages found young by gmap_age */
+  uint64_t consumers;         /* open ones, a number */
+  uint64_t epochs;            /* epochs that consumers began */
 } gmap_space_stats;
 
 /* Fills stats. Counters only rise; they are read one by one, while other threads go on. */
@@ -314,7 +316,7 @@ GMAP_API gmap_status gmap_image_export(uint64_t space, uint64_t real_base, const
 typedef struct gmap_slot {
   uint32_t struct_size;
   uint32_t flags;         /* GMAP_SLOT_* */
-  uint32_t id;            /* any number, unique in the space */
+  uint32_t id;            /* any number but GMAP_ALL_SLOTS, unique in the space */
   uint32_t reserved;
   uint64_t guest_addr;    /* page aligned */
   uint64_t size;          /* page aligned; 0 deletes the slot */
@@ -510,6 +512,87 @@ GMAP_API gmap_status gmap_dirty_clear(uint64_t space, uint32_t slot, uint64_t fi
  * harvest. */
 GMAP_API gmap_status gmap_dirty_harvest(uint64_t space, uint32_t slot, uint64_t first_page, uint64_t n, uint32_t flags,
                                         uint64_t *bitmap, size_t words, uint64_t *dirty_pages);
+
+typedef struct gmap_range { /* fixed layout */
+  uint64_t first_page; /* of the slot */
+  uint64_t count;      /* pages, 1 or more */
+  uint32_t slot;
+  uint32_t flags;      /* GMAP_RANGE_* */
+} gmap_range;
+
+#define GMAP_RANGE_GONE 0x1u /* gmap_consumer_read_ranges: of a slot that does not log any more, was moved or deleted */
+
+/* [WAITS] gmap_dirty_harvest with runs instead of a bitmap: each range is as long as can be, in rising order. Where the
+ * array is too short, what found no room stays dirty, and *next is the page to go on with (a harvest of its own, which
+ * finds what was written meanwhile, too); else *next is first_page + n. flags: GMAP_HARVEST_NO_REARM. *count receives
+ * how many ranges were filled. On an error nothing is delivered, nothing lost. */
+GMAP_API gmap_status gmap_dirty_harvest_ranges(uint64_t space, uint32_t slot, uint64_t first_page, uint64_t n,
+                                               uint32_t flags, gmap_range *ranges, size_t capacity, size_t *count,
+                                               uint64_t *next);
+
+/* ---- Consumers: any number of independent readers of dirty pages ----------------------------------------------- */
+
+/* Each consumer (a migration, a snapshot, a display, a backup) has a history of its own in each of its slots: whoever
+ * takes a page from the tables gives it to all of them, gmap_dirty_* included, which are the built-in consumer. A
+ * consumer costs two bitmaps a slot (gmap_engine_stats.log_bytes); nothing after gmap_consumer_open can fail for lack
+ * of memory. Calls may come from any thread; two at once on the same consumer are GMAP_EBUSY while one of them waits.
+ *
+ *     gmap_consumer_begin(consumer, 0, &info);                 freeze what was written since the last epoch
+ *     do { gmap_consumer_read_ranges(consumer, 0, ranges, 64, &n, &resume); copy(ranges, n); } while (~resume);
+ *     gmap_consumer_commit(consumer);                          or gmap_consumer_abort: the pages come again
+ */
+
+#define GMAP_ALL_SLOTS 0xFFFFFFFFu
+
+#define GMAP_CONSUMER_INITIALLY_DIRTY 0x1u /* every page of every slot is in its first epoch */
+
+/* [WAITS] Opens a consumer of one slot, or of all that log, now or later (GMAP_ALL_SLOTS). Without INITIALLY_DIRTY it
+ * sees what is written after the return, exactly. It follows a slot by its id: where logging is turned on again, or
+ * the slot is made anew, the new one belongs to it (gmap_slot_set is GMAP_ENOMEM if there is no memory for its logs).
+ * GMAP_ENOENT: no such slot, or it does not log. GMAP_ENOMEM. GMAP_EFAULT: the kernel cannot tell (a backing).
+ * GMAP_ETIMEDOUT: readers did not leave. After an error there is no consumer, and nothing is lost for the others. */
+GMAP_API gmap_status gmap_consumer_open(uint64_t space, uint32_t slot, uint32_t flags, uint64_t *consumer);
+
+/* [WAITS] Closes it. An epoch that was begun is dropped. GMAP_EBUSY: another thread is in gmap_consumer_begin. */
+GMAP_API gmap_status gmap_consumer_close(uint64_t consumer);
+
+typedef struct gmap_epoch_info {
+  uint32_t struct_size;
+  uint32_t flags;       /* 0 */
+  uint64_t epoch;       /* 1 for the first that began, then rising by 1 */
+  uint64_t dirty_pages; /* in all slots */
+  uint64_t slots;       /* how many it looked at, those included that are gone */
+} gmap_epoch_info;
+
+/* [WAITS] Begins an epoch: the pages written (or marked) since the last one that was committed. Copy them after it
+ * returned: the copies hold every store that made a page part of it. flags: GMAP_HARVEST_NO_REARM (see
+ * gmap_dirty_harvest). info may be NULL. A slot that went (logging off, moved, resized, deleted) is in it once more
+ * with its last pages. Where nothing was written nobody is waited for. GMAP_EBUSY: an epoch is begun already, or
+ * being begun. GMAP_ETIMEDOUT, GMAP_EFAULT (a backing): no epoch is begun, the pages come with the next. */
+GMAP_API gmap_status gmap_consumer_begin(uint64_t consumer, uint32_t flags, gmap_epoch_info *info);
+
+/* A part of the epoch as a bitmap, as often as wanted. flags: GMAP_HARVEST_OR. words is the capacity of bitmap;
+ * GMAP_ENOBUFS if it is less than (n + 63) / 64. dirty_pages may be NULL. GMAP_ENOENT: not a slot of this consumer.
+ * GMAP_EINVAL: no epoch is begun, or the range is not inside the slot. Of two slots that had the id one after the other
+ * this is the later one; gmap_consumer_read_ranges tells both. */
+GMAP_API gmap_status gmap_consumer_read_bitmap(uint64_t consumer, uint32_t slot, uint64_t first_page, uint64_t n,
+                                               uint32_t flags, uint64_t *bitmap, size_t words, uint64_t *dirty_pages);
+
+/* The epoch as runs, slot by slot, in as many calls as the array is small: *resume is 0 for the first, and all ones
+ * when everything was read. flags: 0. *count receives how many ranges were filled. GMAP_EINVAL: no epoch is begun. */
+GMAP_API gmap_status gmap_consumer_read_ranges(uint64_t consumer, uint32_t flags, gmap_range *ranges, size_t capacity,
+                                               size_t *count, uint64_t *resume);
+
+/* Ends the epoch: its pages are done with. GMAP_EINVAL: no epoch is begun. */
+GMAP_API gmap_status gmap_consumer_commit(uint64_t consumer);
+
+/* Ends the epoch and gives its pages back: they are part of the next one. GMAP_EINVAL: no epoch is begun. */
+GMAP_API gmap_status gmap_consumer_abort(uint64_t consumer);
+
+/* Makes pages part of this consumer's next epoch (a page that could not be sent); the others do not see it. Bit i is
+ * page first_page + i. flags: 0. At any time. GMAP_ENOENT, GMAP_EINVAL as gmap_consumer_read_bitmap. */
+GMAP_API gmap_status gmap_consumer_redirty(uint64_t consumer, uint32_t slot, uint64_t first_page, uint64_t n,
+                                           uint32_t flags, const uint64_t *bitmap);
 
 /* ---- Backings: slots whose truth is the kernel ----------------------------------------------------------------- */
 

@@ -140,6 +140,9 @@ internal enum Step
     /// <summary>Rule 10: what a harvest takes is poured for its own consumer only.</summary>
     OneConsumerOnly,
 
+    /// <summary>Rule 25: a consumer that opens leaves what is marked in the tables there.</summary>
+    OpenTakesNothing,
+
     /// <summary>Rule 11: the entries are taken before their summary bits are cleared.</summary>
     EntriesBeforeSummary,
 

@@ -223,7 +223,11 @@ internal sealed class InvariantChecker
         {
             foreach (Slot slot in space.Map.Slots)
             {
-                logs += slot.Tracking is null ? 0 : 2 * PinnedBitmap.BytesFor(slot.Pages);
+                logs += slot.Tracking is null ? 0 : (ulong)slot.Tracking.Sinks.Length * DirtySink.BytesFor(slot.Pages);
+            }
+            foreach (IDirtyConsumer consumer in space.Consumers)
+            {
+                logs += consumer.BytesOfGone;
             }
         }
         return logs == arena.Charged ? null : $"arena: {arena.Charged} charged for logs of {logs} bytes";

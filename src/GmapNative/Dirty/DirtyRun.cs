@@ -8,6 +8,9 @@ namespace GmapNative.Dirty;
 [StructLayout(LayoutKind.Sequential)]
 internal struct DirtyRun
 {
+    /// <summary><c>GMAP_RANGE_GONE</c>.</summary>
+    public const uint Gone = 1;
+
     public ulong FirstPage;
     public ulong Count;
     public uint Slot;

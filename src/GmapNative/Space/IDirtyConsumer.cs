@@ -6,6 +6,9 @@ internal interface IDirtyConsumer
     /// <summary>Whether a slot of that id is one of its, as soon as the slot logs. Always the same answer.</summary>
     bool Wants(uint slot);
 
+    /// <summary>What it still holds of slots that do not log any more, in the arena.</summary>
+    ulong BytesOfGone { get; }
+
     /// <summary>A slot that it wants logs from now on; the sink is the consumer's to free when the slot is retired.</summary>
     void Add(Slot slot, DirtySink sink);
 }

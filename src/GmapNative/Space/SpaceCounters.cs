@@ -31,6 +31,7 @@ internal struct CounterWords
     public long Collapses;
     public long PagesDiscarded;
     public long PagesAged;
+    public long Epochs;
 }
 
 /// <summary>

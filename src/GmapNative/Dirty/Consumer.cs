@@ -1,0 +1,399 @@
+using System.Threading;
+using GmapNative.Memory;
+using GmapNative.Space;
+
+namespace GmapNative.Dirty;
+
+/// <summary>
+/// One of any number of independent consumers of dirty pages, with a log and an epoch of its own in each slot (rule 25). Thread-safe;
+/// begin, read, commit and abort allocate nothing.
+/// </summary>
+/// <param name="space">The space; it cannot end while a consumer is open.</param>
+/// <param name="slot">The slot, or <see cref="AllSlots"/>.</param>
+internal sealed unsafe class Consumer(AddressSpace space, uint slot) : IDirtyConsumer
+{
+    /// <summary><c>GMAP_ALL_SLOTS</c>: whatever logs, now or later. No slot has this number.</summary>
+    public const uint AllSlots = uint.MaxValue;
+
+    private const int PageBits = 40; // of a resume cursor: the index of the part stands above
+
+    private readonly Lock _gate = new();
+    private Part[] _parts = [];
+    private State _state;
+    private ulong _epochs;
+
+    private enum State
+    {
+        Idle,
+
+        /// <summary>A begin is under way, without <see cref="_gate"/>: it waits for readers.</summary>
+        Busy,
+
+        /// <summary>An epoch can be read.</summary>
+        Begun,
+        Closed,
+    }
+
+    /// <summary>What the consumer has of one slot, as long as that one logs, and until its last pages are committed.</summary>
+    private sealed record Part(Slot Slot, DirtySink Sink)
+    {
+        public SlotTracking Tracking => Slot.Tracking!;
+
+        public ulong Pages => Slot.Pages;
+    }
+
+    public AddressSpace Space => space;
+
+    /// <inheritdoc/>
+    public bool Wants(uint slotId) => slot == AllSlots || slot == slotId;
+
+    /// <inheritdoc/>
+    public ulong BytesOfGone
+    {
+        get
+        {
+            ulong bytes = 0;
+            foreach (Part part in _parts)
+            {
+                bytes += IsLive(part) ? 0 : DirtySink.BytesFor(part.Pages);
+            }
+            return bytes;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Add(Slot added, DirtySink sink)
+    {
+        using (_gate.Hold())
+        {
+            _parts = [.. _parts, new Part(added, sink)];
+        }
+    }
+
+    /// <summary>See <c>gmap_consumer_open</c>.</summary>
+    public static int TryOpen(AddressSpace space, uint slot, bool initiallyDirty, out Consumer? consumer)
+    {
+        consumer = null;
+        if (space.Epochs.IsCallerInside())
+        {
+            return Status.Deadlock;
+        }
+        using (space.Configuration.Hold())
+        {
+            if (space.IsDead || (slot != AllSlots && space.Map.ById(slot)?.Tracking is null))
+            {
+                return space.IsDead ? Status.BadHandle : Status.NoEntry;
+            }
+            var opened = new Consumer(space, slot);
+            int status = opened.Enlist(initiallyDirty);
+            if (status != Status.Ok)
+            {
+                opened.Discharge();
+                return status;
+            }
+            consumer = opened;
+            return Status.Ok;
+        }
+    }
+
+    /// <summary>See <c>gmap_consumer_close</c>.</summary>
+    public int Close()
+    {
+        if (space.Epochs.IsCallerInside())
+        {
+            return Status.Deadlock;
+        }
+        using (space.Configuration.Hold())
+        {
+            using (_gate.Hold())
+            {
+                if (_state is State.Busy or State.Closed)
+                {
+                    return _state == State.Busy ? Status.Busy : Status.BadHandle;
+                }
+                _state = State.Closed;
+            }
+            Discharge();
+            return Status.Ok;
+        }
+    }
+
+    /// <summary>See <c>gmap_consumer_begin</c>.</summary>
+    public int Begin(bool rearm, out ConsumerEpoch epoch)
+    {
+        epoch = default;
+        if (space.Epochs.IsCallerInside())
+        {
+            return Status.Deadlock;
+        }
+        Part[] parts;
+        using (_gate.Hold())
+        {
+            if (_state != State.Idle)
+            {
+                return _state == State.Closed ? Status.BadHandle : Status.Busy;
+            }
+            _state = State.Busy;
+            parts = _parts;
+        }
+        int status = Collect(parts, rearm, out bool any);
+        Probe.At(Place.Collected);
+        if (any && status == Status.Ok)
+        {
+            status = Harvester.WaitForGrace(space); // younger than every pour into the epoch (rule 10)
+        }
+        using (_gate.Hold())
+        {
+            _state = status == Status.Ok ? State.Begun : State.Idle; // else what was collected waits in the epoch
+            _epochs += status == Status.Ok ? 1UL : 0;
+            epoch = new ConsumerEpoch { Number = _epochs, Slots = (ulong)parts.Length };
+        }
+        for (int i = 0; any && status == Status.Ok && i < parts.Length; i++)
+        {
+            epoch.DirtyPages += parts[i].Sink.Epoch.Count(0, parts[i].Pages);
+        }
+        SpaceCounters.Add(ref space.Counters.Mine.Epochs, status == Status.Ok ? 1 : 0);
+        SpaceCounters.Add(ref space.Counters.Mine.PagesHarvested, (long)epoch.DirtyPages);
+        return status;
+    }
+
+    /// <summary>See <c>gmap_consumer_read_bitmap</c>.</summary>
+    public int ReadBitmap(uint slotId, ulong first, ulong count, bool or, ulong* bitmap, nuint words, out ulong dirty)
+    {
+        dirty = 0;
+        using (_gate.Hold())
+        {
+            int status = FindPart(slotId, first, count, State.Begun, out Part? part);
+            if (status != Status.Ok || words < (nuint)((count + 63) / 64))
+            {
+                return status != Status.Ok ? status : Status.NoBuffer;
+            }
+            for (ulong done = 0; done < count; done += 64)
+            {
+                ulong bits = part!.Sink.Epoch.Peek(first + done) & PinnedBitmap.RunMask(0, (int)ulong.Min(64, count - done));
+                bitmap[done / 64] = or ? bitmap[done / 64] | bits : bits; // the caller's buffer, checked above
+                dirty += ulong.PopCount(bits);
+            }
+            return Status.Ok;
+        }
+    }
+
+    /// <summary>See <c>gmap_consumer_read_ranges</c>. <paramref name="resume"/>: 0 at first, all ones at the end.</summary>
+    public int ReadRuns(ref DirtyRuns runs, ref ulong resume)
+    {
+        using (_gate.Hold())
+        {
+            if (_state != State.Begun)
+            {
+                return _state == State.Closed ? Status.BadHandle : Status.Invalid;
+            }
+            ulong index = resume >> PageBits;
+            ulong page = resume & ((1UL << PageBits) - 1);
+            for (; index < (ulong)_parts.Length; index++, page = 0)
+            {
+                Part part = _parts[index];
+                runs.Slot = part.Slot.Id;
+                runs.Flags = IsLive(part) ? 0 : DirtyRun.Gone;
+                page = page < part.Pages ? runs.Append(part.Sink.Epoch, page, part.Pages) : part.Pages;
+                if (page != part.Pages)
+                {
+                    resume = (index << PageBits) | page;
+                    return Status.Ok;
+                }
+            }
+            resume = ulong.MaxValue;
+            return Status.Ok;
+        }
+    }
+
+    /// <summary>See <c>gmap_consumer_commit</c>.</summary>
+    public int Commit()
+    {
+        using (_gate.Hold())
+        {
+            int status = EndEpoch();
+            bool retired = false;
+            for (int i = 0; status == Status.Ok && i < _parts.Length; i++)
+            {
+                Part part = _parts[i];
+                using (part.Tracking.Gate.Hold())
+                {
+                    part.Sink.Epoch.ClearRangeAlone(0, part.Pages);
+                    part.Sink.Epoch.Forget(0, part.Pages);
+                    retired |= IsFinished(part);
+                }
+            }
+            if (retired)
+            {
+                LetGo();
+            }
+            return status;
+        }
+    }
+
+    /// <summary>See <c>gmap_consumer_abort</c>: the pages wait in the epoch, and come again with the next.</summary>
+    public int Abort()
+    {
+        using (_gate.Hold())
+        {
+            return EndEpoch();
+        }
+    }
+
+    /// <summary>See <c>gmap_consumer_redirty</c>.</summary>
+    public int Redirty(uint slotId, ulong first, ulong count, ulong* bitmap)
+    {
+        using (_gate.Hold())
+        {
+            int status = FindPart(slotId, first, count, _state, out Part? part);
+            for (ulong done = 0; status == Status.Ok && done < count; done += 64)
+            {
+                // The caller's bitmap: (count + 63) / 64 words.
+                ulong bits = bitmap[done / 64] & PinnedBitmap.RunMask(0, (int)ulong.Min(64, count - done));
+                if (bits != 0)
+                {
+                    _ = part!.Sink.Log.Or(first + done, bits);
+                }
+            }
+            return status;
+        }
+    }
+
+    /// <summary>
+    /// Joins the consumers of every slot that it wants. What is marked in the tables goes to the others first: from the return on it sees
+    /// its own history and nothing else. Under the configuration lock; after a failure <see cref="Discharge"/> undoes what was done.
+    /// </summary>
+    private int Enlist(bool initiallyDirty)
+    {
+        foreach (Slot logging in space.Map.Slots)
+        {
+            if (logging.Tracking is not null && Wants(logging.Id))
+            {
+                DirtySink? sink = DirtySink.TryCreate(space.Engine.Arena, logging.Pages);
+                if (sink is null)
+                {
+                    return Status.NoMemory;
+                }
+                Add(logging, sink);
+            }
+        }
+        int status = Status.Ok;
+        foreach (Part part in _parts)
+        {
+            if (initiallyDirty)
+            {
+                part.Sink.Log.OrRange(0, part.Pages);
+            }
+            else if (status == Status.Ok && !Probe.LeavesOut(Step.OpenTakesNothing))
+            {
+                var range = new DirtyRange(space, part.Slot, part.Tracking, part.Tracking.BuiltIn, 0, part.Pages);
+                status = Collector.Collect(ref range, rearm: true, out _, out _);
+            }
+            using (part.Tracking.Hold())
+            {
+                part.Tracking.Add(part.Sink);
+            }
+        }
+        space.Consumers = [.. space.Consumers, this];
+        // Who stores by a right from before the take is not seen any more: wait for them, and for marks that know the old consumers.
+        return status == Status.Ok && !initiallyDirty ? space.Limbo.GraceAndReclaim() : status;
+    }
+
+    /// <summary>Leaves all slots and gives the logs back. Under the configuration lock; nobody else uses the consumer.</summary>
+    private void Discharge()
+    {
+        space.Consumers = System.Array.FindAll(space.Consumers, one => one != this);
+        foreach (Part part in _parts)
+        {
+            using (part.Tracking.Hold())
+            {
+                part.Tracking.Remove(part.Sink);
+            }
+        }
+        space.Epochs.WaitForCalls(); // marks that are under way
+        foreach (Part part in _parts)
+        {
+            part.Sink.Free();
+        }
+        _parts = [];
+    }
+
+    private int Collect(Part[] parts, bool rearm, out bool any)
+    {
+        any = false;
+        int status = Status.Ok;
+        for (int i = 0; i < parts.Length && status == Status.Ok; i++)
+        {
+            Part part = parts[i];
+            var range = new DirtyRange(space, part.Slot, part.Tracking, part.Sink, 0, part.Pages);
+            status = Collector.Collect(ref range, rearm, out bool found, out _);
+            if (status == Status.NoEntry)
+            {
+                found = CollectWithdrawn(range);
+                status = Status.Ok;
+            }
+            any |= found;
+        }
+        return status;
+    }
+
+    /// <summary>A slot that is withdrawn, or being withdrawn: what was poured so far.</summary>
+    private static bool CollectWithdrawn(in DirtyRange range)
+    {
+        using (range.Tracking.Gate.Hold())
+        {
+            _ = range.Sink.MoveOut(0, range.Count);
+            bool any = range.Sink.Epoch.Any(0, range.Count);
+            Collector.Bump(range, any);
+            return any;
+        }
+    }
+
+    private int EndEpoch()
+    {
+        if (_state != State.Begun)
+        {
+            return _state == State.Closed ? Status.BadHandle : _state == State.Busy ? Status.Busy : Status.Invalid;
+        }
+        _state = State.Idle;
+        return Status.Ok;
+    }
+
+    /// <summary>The part of a slot: the one that logs now, else the one that went last.</summary>
+    private int FindPart(uint slotId, ulong first, ulong count, State needed, out Part? part)
+    {
+        part = null;
+        if (_state == State.Closed || _state != needed)
+        {
+            return _state == State.Closed ? Status.BadHandle : Status.Invalid;
+        }
+        foreach (Part one in _parts)
+        {
+            part = one.Slot.Id == slotId ? one : part; // the order is the one in which they came
+        }
+        return part is null ? Status.NoEntry : first > part.Pages || count > part.Pages - first ? Status.Invalid : Status.Ok;
+    }
+
+    private bool IsLive(Part part) => space.Map.ById(part.Slot.Id)?.Tracking == part.Tracking;
+
+    /// <summary>Whether nothing can come from a slot any more. Under its harvest lock.</summary>
+    private static bool IsFinished(Part part) => part.Tracking.IsRetired && !part.Sink.Log.Any(0, part.Pages);
+
+    private void LetGo()
+    {
+        Part[] gone = System.Array.FindAll(_parts, IsFinished);
+        _parts = System.Array.FindAll(_parts, part => !IsFinished(part));
+        foreach (Part part in gone)
+        {
+            part.Sink.Free();
+        }
+    }
+}
+
+/// <summary>What began: <c>gmap_epoch_info</c>.</summary>
+internal struct ConsumerEpoch
+{
+    public ulong Number;
+    public ulong DirtyPages;
+    public ulong Slots;
+}
