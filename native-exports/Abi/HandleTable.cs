@@ -12,6 +12,7 @@ internal enum HandleKind : byte
     Vcpu = 3,
     Backing = 4,
     Consumer = 5,
+    Snapshot = 6,
 }
 
 /// <summary>

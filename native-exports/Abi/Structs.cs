@@ -114,6 +114,16 @@ internal struct EpochInfo : ISized
 }
 
 [StructLayout(LayoutKind.Sequential)]
+internal struct SnapshotConfig : ISized
+{
+    public uint struct_size;
+    public uint flags;
+    public ulong reserved;
+
+    public readonly uint StructSize => struct_size;
+}
+
+[StructLayout(LayoutKind.Sequential)]
 internal struct ImageFrameMap
 {
     public uint slot;

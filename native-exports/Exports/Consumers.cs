@@ -21,7 +21,8 @@ internal static unsafe class Consumers
             {
                 return space is null ? Status.BadHandle : Status.Invalid;
             }
-            int status = Consumer.TryOpen(space, slot, (flags & InitiallyDirty) != 0, out Consumer? consumer);
+            ConsumerKind kind = (flags & InitiallyDirty) != 0 ? ConsumerKind.InitiallyDirty : ConsumerKind.Plain;
+            int status = Consumer.TryOpen(space, slot, kind, out Consumer? consumer);
             if (status != Status.Ok)
             {
                 return status;

@@ -235,7 +235,8 @@ typedef struct gmap_space_config {
 /* GMAP_ENOMEM: the arena is exhausted. GMAP_EINVAL: an unknown value. GMAP_EOPNOTSUPP: a value marked "later". */
 GMAP_API gmap_status gmap_space_create(uint64_t engine, const gmap_space_config *config, uint64_t *space);
 
-/* [WAITS] Destroys a space, its slots and backings. GMAP_EBUSY while vcpus or consumers are open. */
+/* [WAITS] Destroys a space, its slots and backings. GMAP_EBUSY while vcpus, consumers or snapshots are
+ * there. */
 GMAP_API gmap_status gmap_space_destroy(uint64_t space);
 
 /* [WAITS] Changes the highest valid guest address. Growing past 2 GiB adds a region-third table above the old top,
@@ -593,6 +594,37 @@ GMAP_API gmap_status gmap_consumer_abort(uint64_t consumer);
  * page first_page + i. flags: 0. At any time. GMAP_ENOENT, GMAP_EINVAL as gmap_consumer_read_bitmap. */
 GMAP_API gmap_status gmap_consumer_redirty(uint64_t consumer, uint32_t slot, uint64_t first_page, uint64_t n,
                                            uint32_t flags, const uint64_t *bitmap);
+
+/* ---- Snapshots ------------------------------------------------------------------------------------------------- */
+
+/* A copy of the memory of a space, put back by copying the pages that were written since: for fuzzers, and for whoever
+ * tries something out. It is a consumer of its own: other consumers lose nothing, and see what a restore writes. While
+ * one of these calls runs the guest stands still: every vcpu has left (gmap_leave), no device writes. */
+
+typedef struct gmap_snapshot_config {
+  uint32_t struct_size;
+  uint32_t flags;    /* 0 */
+  uint64_t reserved; /* 0 */
+} gmap_snapshot_config;
+
+/* [WAITS] Copies every slot that logs, into memory of its own outside the arena: as much as the slots have, but pages
+ * of zeroes take none. config may be NULL. Read-only slots that do not log are not part of it; GMAP_EINVAL: any other
+ * slot that does not log. GMAP_ENOMEM. GMAP_EFAULT (a backing), GMAP_ETIMEDOUT: as gmap_consumer_open. */
+GMAP_API gmap_status gmap_snapshot_take(uint64_t space, const gmap_snapshot_config *config, uint64_t *snapshot);
+
+/* [WAITS] Puts the memory back as it was, as often as wanted: what was written, marked or discarded since the snapshot or
+ * the last restore is copied, nothing else is looked at (a slot with a backing: and the kernel scans what is mapped of
+ * it). Writes that the engine is not told of are not undone. pages (may be NULL) receives how many were copied. Vcpu
+ * state is the host's. GMAP_ENOENT: a slot of the snapshot was moved, deleted, or does not log any more: free it and
+ * take another one; nothing was copied. GMAP_ETIMEDOUT: a vcpu did not leave; nothing was copied, restore again. */
+GMAP_API gmap_status gmap_snapshot_restore(uint64_t snapshot, uint64_t *pages);
+
+/* Compares everything: *wrong receives the number of pages that differ from the snapshot, 0 after a restore. More than
+ * 0 there: somebody wrote without telling. GMAP_ENOENT as above. */
+GMAP_API gmap_status gmap_snapshot_verify(uint64_t snapshot, uint64_t *wrong);
+
+/* [WAITS] Frees it. GMAP_EBUSY: another thread is in gmap_snapshot_restore. */
+GMAP_API gmap_status gmap_snapshot_free(uint64_t snapshot);
 
 /* ---- Backings: slots whose truth is the kernel ----------------------------------------------------------------- */
 

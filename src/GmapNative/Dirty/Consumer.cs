@@ -10,7 +10,8 @@ namespace GmapNative.Dirty;
 /// </summary>
 /// <param name="space">The space; it cannot end while a consumer is open.</param>
 /// <param name="slot">The slot, or <see cref="AllSlots"/>.</param>
-internal sealed unsafe class Consumer(AddressSpace space, uint slot) : IDirtyConsumer
+/// <param name="kind">How it begins, and what a discard is to it.</param>
+internal sealed unsafe class Consumer(AddressSpace space, uint slot, ConsumerKind kind) : IDirtyConsumer
 {
     /// <summary><c>GMAP_ALL_SLOTS</c>: whatever logs, now or later. No slot has this number.</summary>
     public const uint AllSlots = uint.MaxValue;
@@ -45,6 +46,9 @@ internal sealed unsafe class Consumer(AddressSpace space, uint slot) : IDirtyCon
     public AddressSpace Space => space;
 
     /// <inheritdoc/>
+    public bool CountsDiscards => kind == ConsumerKind.Snapshot;
+
+    /// <inheritdoc/>
     public bool Wants(uint slotId) => slot == AllSlots || slot == slotId;
 
     /// <inheritdoc/>
@@ -71,7 +75,7 @@ internal sealed unsafe class Consumer(AddressSpace space, uint slot) : IDirtyCon
     }
 
     /// <summary>See <c>gmap_consumer_open</c>.</summary>
-    public static int TryOpen(AddressSpace space, uint slot, bool initiallyDirty, out Consumer? consumer)
+    public static int TryOpen(AddressSpace space, uint slot, ConsumerKind kind, out Consumer? consumer)
     {
         consumer = null;
         if (space.Epochs.IsCallerInside())
@@ -84,8 +88,8 @@ internal sealed unsafe class Consumer(AddressSpace space, uint slot) : IDirtyCon
             {
                 return space.IsDead ? Status.BadHandle : Status.NoEntry;
             }
-            var opened = new Consumer(space, slot);
-            int status = opened.Enlist(initiallyDirty);
+            var opened = new Consumer(space, slot, kind);
+            int status = opened.Enlist();
             if (status != Status.Ok)
             {
                 opened.Discharge();
@@ -206,6 +210,20 @@ internal sealed unsafe class Consumer(AddressSpace space, uint slot) : IDirtyCon
         }
     }
 
+    /// <summary>What it has of a slot; null: nothing.</summary>
+    public DirtySink? SinkOf(SlotTracking tracking)
+    {
+        using (_gate.Hold())
+        {
+            DirtySink? sink = null;
+            foreach (Part part in _parts) // no closure: nothing is allocated here
+            {
+                sink = part.Tracking == tracking ? part.Sink : sink;
+            }
+            return sink;
+        }
+    }
+
     /// <summary>See <c>gmap_consumer_commit</c>.</summary>
     public int Commit()
     {
@@ -263,13 +281,14 @@ internal sealed unsafe class Consumer(AddressSpace space, uint slot) : IDirtyCon
     /// Joins the consumers of every slot that it wants. What is marked in the tables goes to the others first: from the return on it sees
     /// its own history and nothing else. Under the configuration lock; after a failure <see cref="Discharge"/> undoes what was done.
     /// </summary>
-    private int Enlist(bool initiallyDirty)
+    private int Enlist()
     {
+        bool initiallyDirty = kind == ConsumerKind.InitiallyDirty;
         foreach (Slot logging in space.Map.Slots)
         {
             if (logging.Tracking is not null && Wants(logging.Id))
             {
-                DirtySink? sink = DirtySink.TryCreate(space.Engine.Arena, logging.Pages);
+                DirtySink? sink = DirtySink.TryCreate(space.Engine.Arena, logging.Pages, CountsDiscards);
                 if (sink is null)
                 {
                     return Status.NoMemory;
@@ -388,6 +407,18 @@ internal sealed unsafe class Consumer(AddressSpace space, uint slot) : IDirtyCon
             part.Sink.Free();
         }
     }
+}
+
+internal enum ConsumerKind
+{
+    /// <summary>Sees what is written after it was opened.</summary>
+    Plain = 0,
+
+    /// <summary><c>GMAP_CONSUMER_INITIALLY_DIRTY</c>.</summary>
+    InitiallyDirty = 1,
+
+    /// <summary>Puts memory back: a discarded page has changed, too.</summary>
+    Snapshot = 2,
 }
 
 /// <summary>What began: <c>gmap_epoch_info</c>.</summary>

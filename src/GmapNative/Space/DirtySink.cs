@@ -8,8 +8,9 @@ namespace GmapNative.Space;
 /// </summary>
 internal sealed class DirtySink
 {
-    private DirtySink(PinnedBitmap log, PinnedBitmap epoch)
+    private DirtySink(PinnedBitmap log, PinnedBitmap epoch, bool countsDiscards)
     {
+        CountsDiscards = countsDiscards;
         Log = log;
         Epoch = epoch;
     }
@@ -23,11 +24,14 @@ internal sealed class DirtySink
     /// <summary>How often something was moved into the epoch. Under the slot's harvest lock.</summary>
     public ulong Moves { get; set; }
 
+    /// <summary>Whether a discarded page is a dirty one, as its contents change.</summary>
+    public bool CountsDiscards { get; }
+
     /// <summary>What one takes of the arena's budget.</summary>
     public static ulong BytesFor(ulong pages) => 2 * PinnedBitmap.BytesFor(pages);
 
     /// <summary>Both empty; null when the arena's budget is exhausted.</summary>
-    public static DirtySink? TryCreate(Arena arena, ulong pages)
+    public static DirtySink? TryCreate(Arena arena, ulong pages, bool countsDiscards = false)
     {
         PinnedBitmap? log = PinnedBitmap.TryCreate(arena, pages);
         PinnedBitmap? epoch = log is null ? null : PinnedBitmap.TryCreate(arena, pages);
@@ -36,7 +40,7 @@ internal sealed class DirtySink
             log?.Free();
             return null;
         }
-        return new DirtySink(log!, epoch);
+        return new DirtySink(log!, epoch, countsDiscards);
     }
 
     /// <summary>Moves a run of the log into the epoch; whether there was anything. Under the slot's harvest lock.</summary>

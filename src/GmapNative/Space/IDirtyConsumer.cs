@@ -6,6 +6,9 @@ internal interface IDirtyConsumer
     /// <summary>Whether a slot of that id is one of its, as soon as the slot logs. Always the same answer.</summary>
     bool Wants(uint slot);
 
+    /// <summary>Whether discarded pages count as written for it: their contents change.</summary>
+    bool CountsDiscards { get; }
+
     /// <summary>What it still holds of slots that do not log any more, in the arena.</summary>
     ulong BytesOfGone { get; }
 

@@ -125,7 +125,9 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         tracking = SlotTracking.TryCreate(space.Engine.Arena, pages);
         foreach (IDirtyConsumer consumer in space.Consumers)
         {
-            DirtySink? sink = tracking is not null && consumer.Wants(request.Id) ? DirtySink.TryCreate(space.Engine.Arena, pages) : null;
+            DirtySink? sink = tracking is not null && consumer.Wants(request.Id)
+                ? DirtySink.TryCreate(space.Engine.Arena, pages, consumer.CountsDiscards)
+                : null;
             if (sink is not null)
             {
                 tracking!.Add(sink);

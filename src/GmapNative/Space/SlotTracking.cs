@@ -100,7 +100,7 @@ internal sealed class SlotTracking
         return added;
     }
 
-    /// <summary>Makes every consumer forget a run of pages; how many were dirty for the built-in one. Takes <see cref="Gate"/>.</summary>
+    /// <summary>Makes every consumer forget a run of pages, except those to whom a discard is a change; how many were dirty for the built-in one. Takes <see cref="Gate"/>.</summary>
     public ulong Drop(ulong first, ulong count)
     {
         using (Gate.Hold())
@@ -138,6 +138,10 @@ internal sealed class SlotTracking
     {
         ulong dropped = 0;
         ulong end = first + count;
+        if (sink.CountsDiscards)
+        {
+            return sink.Log.OrRange(first, count);
+        }
         for (ulong at = sink.Skip(first, end); at < end; at = sink.Skip(at + WordBits, end))
         {
             ulong bits = (sink.Log.Peek(at) | sink.Epoch.Peek(at)) & PinnedBitmap.RunMask(0, (int)Math.Min(WordBits, end - at));

@@ -138,7 +138,7 @@ public sealed unsafe class ConsumerTests : LoggedSlot
         int begun = 0;
         var other = new Thread(() =>
         {
-            opened = Consumer.TryOpen(test.Space, Consumer.AllSlots, false, out _);
+            opened = Consumer.TryOpen(test.Space, Consumer.AllSlots, ConsumerKind.Plain, out _);
             begun = Begin(one, out _);
         });
         other.Start();
@@ -156,10 +156,10 @@ public sealed unsafe class ConsumerTests : LoggedSlot
     {
         using var test = new TestSpace(new SpaceOptions { Limit = TwoGigabytes - 1 }, new EngineOptions { ArenaBytes = 512 << 10 });
         test.Set(Slot);
-        Assert.That(Consumer.TryOpen(test.Space, 7, false, out _), Is.EqualTo(Status.NoEntry));
+        Assert.That(Consumer.TryOpen(test.Space, 7, ConsumerKind.Plain, out _), Is.EqualTo(Status.NoEntry));
         List<Consumer> opened = [];
         int status;
-        while ((status = Consumer.TryOpen(test.Space, 1, false, out Consumer? consumer)) == Status.Ok)
+        while ((status = Consumer.TryOpen(test.Space, 1, ConsumerKind.Plain, out Consumer? consumer)) == Status.Ok)
         {
             opened.Add(consumer!);
         }
@@ -181,7 +181,7 @@ public sealed unsafe class ConsumerTests : LoggedSlot
 
     private static Consumer Open(TestSpace test, uint slot = Consumer.AllSlots, bool initiallyDirty = false)
     {
-        Assert.That(Consumer.TryOpen(test.Space, slot, initiallyDirty, out Consumer? consumer), Is.Zero);
+        Assert.That(Consumer.TryOpen(test.Space, slot, initiallyDirty ? ConsumerKind.InitiallyDirty : ConsumerKind.Plain, out Consumer? consumer), Is.Zero);
         return consumer!;
     }
 
