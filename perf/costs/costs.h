@@ -56,6 +56,9 @@ double middle(const figures *f); // the median
 // A row. Without `peers` nothing stands beside it; `peer` says what does, or why nothing.
 void report_row(const char *row, const figures *ours, const char *unit, const char *peer, const figures *peers, goal g);
 void report_single(const char *row, double ours, const char *unit, const char *peer, double beside, goal g);
+// Medians or quantiles of all rounds' samples together; the rounds' own are only for the spread.
+void report_pooled(const char *row, double ours, const char *unit, const char *peer, double beside, goal g,
+                   const figures *ours_by_round, const figures *peers_by_round);
 void report_missing(const char *what, const char *why);
 // A line to standard error, with the time since the start.
 void report_progress(const char *what);
@@ -66,14 +69,22 @@ int report_json(const char *path);
 // ---- a picture (plot.c) --------------------------------------------------------------------------------------------
 
 #define MOST_POINTS 8
+#define MOST_PANELS 3
+
+typedef struct picture {
+  const char *title, *about, *axis;
+  int panels, points;
+  const char *names[MOST_PANELS], *labels[MOST_POINTS];
+  double x[MOST_POINTS]; // where the labels stand, rising
+} picture;
 
 typedef struct curve {
-  const char *name, *colour;
-  double y[MOST_POINTS];
+  const char *name;
+  double y[MOST_PANELS][MOST_POINTS]; // us; 0: not measured
 } curve;
 
-// One point (in us) of every curve for each label, on a scale of powers of ten. 0, or -1 and errno.
-int plot(const char *path, const char *title, const char *const *labels, int points, const curve *curves, int n);
+// At most six curves. 0, or -1 and errno.
+int plot(const char *path, const picture *p, const curve *curves, int n);
 
 // ---- a guest (guest.c) ---------------------------------------------------------------------------------------------
 
