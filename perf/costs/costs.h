@@ -97,6 +97,7 @@ typedef struct guest {
 
 void guest_open(guest *g, uint64_t gib, enum guest_kind kind);
 void guest_open_at(guest *g, uint64_t gib, enum guest_kind kind, uint64_t host); // with memory, for real stores
+void guest_open_kicked(guest *g, uint64_t gib, void (*kick)(void *user, uint64_t vcpu));
 void guest_close(guest *g);
 // All segments split, all pages clean and armed.
 void guest_split(guest *g);
@@ -110,10 +111,13 @@ uint64_t pattern_make(uint64_t *pattern, uint64_t words, double share, unsigned 
 
 void harvests(const char *plots); // harvests.c: by dirty share, by guest size; the pictures go to that folder
 void beside(void);                // beside.c: harvests while vcpus run
+void held_up(void);               // held.c: harvests that a reader holds up
 void accesses(void);              // accesses.c: loads, stores, first stores
 void faults(void);                // faults.c: gmap_fault, gmap_fault_many, splits
 void building(void);              // building.c: mapping
 void marks(void);                 // marks.c: external writers
+void scan(void);                  // scan.c: one page table in cache
+void kvm(void);                   // kvm.c: first writes and harvests beside KVM's
 void memory(void);                // memory.c: bytes per GiB
 int scaling(void);                // scaling.c: what a second, a fourth, an eighth vcpu costs the first. 0.
 

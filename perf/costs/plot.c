@@ -28,7 +28,8 @@ static double panel_left(const picture *p, int panel) { return LEFT + panel * (w
 
 static double across(const picture *p, int panel, int point) {
   double first = p->x[0], last = p->x[p->points - 1];
-  return panel_left(p, panel) + wide(p) * (0.06 + 0.88 * (p->points < 2 ? 0.5 : (p->x[point] - first) / (last - first)));
+  double share = last > first ? (p->x[point] - first) / (last - first) : 0.5;
+  return panel_left(p, panel) + wide(p) * (0.06 + 0.88 * share);
 }
 
 static double up(const scale *s, double value) {
