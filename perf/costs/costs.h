@@ -88,7 +88,12 @@ int plot(const char *path, const picture *p, const curve *curves, int n);
 
 // ---- a guest (guest.c) ---------------------------------------------------------------------------------------------
 
-enum guest_kind { LOGGED, UNLOGGED, UNLOGGED_PAGES }; // the last: mapped by 4 KB pages only
+enum guest_kind {
+  LOGGED,
+  LOGGED_PGSTE,  // page tables of 4 KB, where guest_has_pgste
+  UNLOGGED,
+  UNLOGGED_PAGES // mapped by 4 KB pages only
+};
 
 typedef struct guest {
   uint64_t engine, space, vcpu, gib, pages, *bitmap;
@@ -98,6 +103,7 @@ typedef struct guest {
 void guest_open(guest *g, uint64_t gib, enum guest_kind kind);
 void guest_open_at(guest *g, uint64_t gib, enum guest_kind kind, uint64_t host); // with memory, for real stores
 void guest_open_kicked(guest *g, uint64_t gib, void (*kick)(void *user, uint64_t vcpu));
+int guest_has_pgste(void);
 void guest_close(guest *g);
 // All segments split, all pages clean and armed.
 void guest_split(guest *g);
