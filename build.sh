@@ -60,7 +60,12 @@ usage: ./build.sh VERB [OPTIONS]
   litmus    real threads against the library: every page on time, none invented; OPTIONS: --seconds N --only NAME --threads N
             --seed N --json --tsan; tests/GmapNative.Litmus/README.md
   perf      the engine's paths beside the peers', in one table; OPTIONS: --quick (under 90 s) --gib N (64) --only SECTION
-            (accesses, faults, building, marks, memory, beside, harvests, scaling); artifacts/perf: latest.json and pictures
+            (accesses, kvm, scan, faults, marks, building, memory, beside, held, harvests, scaling); perf/results:
+            latest.json and pictures; perf/README.md
+  bench     BenchmarkDotNet over the managed parts, JIT and NativeAOT; OPTIONS: --quick (JIT only, less) --jit, and its own:
+            --filter '*Scan*'; artifacts/bench/results. About four minutes without options
+  compare   what became faster or slower, by ratios: compare [--threshold PERCENT] BASELINE.json... NEW.json; status 1 if
+            something is slower beyond the noise
   reclaim   COUNT (100000000) splits, unmaps and remaps while two vcpus write: the arena ends as it began, or it fails
   format    lay out the C# sources; --check only tells whether they are
   clean     remove everything that a build made
@@ -238,7 +243,7 @@ build_tests() {
     make_litmus
     local inputs=()
     mapfile -t inputs < <(managed_inputs)
-    inputs+=(tests/GmapNative.Tests tests/GmapNative.Fuzz tests/trace-player perf/trace-report)
+    inputs+=(tests/GmapNative.Tests tests/GmapNative.Fuzz tests/trace-player perf/trace-report perf/compare)
     stale tests "${inputs[@]}" || [[ ! -e $TESTS ]] || return 0
     say 'building the tests'
     dotnet msbuild tests/GmapNative.Tests -p:Configuration="$CONFIGURATION" -v:quiet -nologo # `dotnet build` says too much
@@ -317,15 +322,46 @@ build_vm_memory() {
     fi
 }
 
+# The engine's scan in a loop, for the row of one page table. INSTRUCTIONS: empty for the build that every processor runs.
+build_scan_loop() { # INSTRUCTIONS
+    local name=scan-loop${1:+-$1} inputs=()
+    mapfile -t inputs < <(managed_inputs)
+    stale "$name" "${inputs[@]}" perf/scan-loop || return 0
+    say "building $name"
+    dotnet publish perf/scan-loop/scan-loop.csproj -c "$CONFIGURATION" -v quiet --no-restore ${1:+"-p:Instructions=$1"}
+    fresh "$name"
+}
+
 run_perf() {
-    local results=$ARTIFACTS/perf vm_memory
+    local results=$ARTIFACTS/perf vm_memory loops=$ARTIFACTS/dotnet/publish/scan-loop/release_linux-x64
     mkdir -p "$OUT" "$results" perf/results
+    build_scan_loop ''
+    build_scan_loop x86-64-v3
     # shellcheck disable=SC2086 # flags are words
     $CC ${CFLAGS/-O2/-O3} -D_GNU_SOURCE -march=native -pthread "-I$INC" perf/costs/*.c perf/peers/*.c -o "$OUT/gmap-costs" \
         "-L$LIB" -lgmapnative -lm -ldl "-Wl,-rpath,$LIB"
     vm_memory=$(build_vm_memory)
-    GMAP_PERF_VM_MEMORY=$vm_memory "$OUT/gmap-costs" --out "$results" "$@"
+    rm -f "$results"/*.json "$results"/*.svg
+    GMAP_PERF_VM_MEMORY=$vm_memory GMAP_PERF_SCAN=$loops/gmap-scan-loop.so \
+        GMAP_PERF_SCAN_V3=${loops}_x86-64-v3/gmap-scan-loop.so "$OUT/gmap-costs" --out "$results" "$@"
     if [[ -f $results/latest.json ]]; then cp "$results"/*.json "$results"/*.svg perf/results/; fi
+}
+
+build_project() { dotnet msbuild "$1" -p:Configuration="$CONFIGURATION" -v:quiet -nologo; }
+
+# The JIT's tiers come at once: a measurement must not begin in the lowest.
+run_bench() {
+    build_project perf/GmapNative.Benchmarks
+    local options=("$@")
+    if ! printf '%s\n' "$@" | grep -q -x -e '--filter' -e '-f' -e '--list'; then options+=(--filter '*'); fi
+    mkdir -p "$ARTIFACTS/bench"
+    DOTNET_TC_CallCountingDelayMs=0 "$ARTIFACTS/dotnet/bin/GmapNative.Benchmarks/release/GmapNative.Benchmarks" \
+        --artifacts "$ARTIFACTS/bench" "${options[@]}"
+}
+
+run_compare() {
+    build_project perf/compare
+    "$ARTIFACTS/dotnet/bin/perf-compare/release/perf-compare" "$@"
 }
 
 run_reclaim() {
@@ -369,6 +405,8 @@ case $verb in
     model) run_models "$@" ;;
     fuzz) build; run_fuzz "$@" ;;
     perf) build; run_perf "$@" ;;
+    bench) setup; run_bench "$@" ;;
+    compare) setup; run_compare "$@" ;;
     reclaim) build; run_reclaim "$@" ;;
     demo) build; run_demo "$@" ;;
     format) setup; format "$@" ;;

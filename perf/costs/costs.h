@@ -56,6 +56,9 @@ double middle(const figures *f); // the median
 // A row. Without `peers` nothing stands beside it; `peer` says what does, or why nothing.
 void report_row(const char *row, const figures *ours, const char *unit, const char *peer, const figures *peers, goal g);
 void report_single(const char *row, double ours, const char *unit, const char *peer, double beside, goal g);
+// Medians or quantiles of all rounds' samples together; the rounds' own are only for the spread.
+void report_pooled(const char *row, double ours, const char *unit, const char *peer, double beside, goal g,
+                   const figures *ours_by_round, const figures *peers_by_round);
 void report_missing(const char *what, const char *why);
 // A line to standard error, with the time since the start.
 void report_progress(const char *what);
@@ -66,18 +69,31 @@ int report_json(const char *path);
 // ---- a picture (plot.c) --------------------------------------------------------------------------------------------
 
 #define MOST_POINTS 8
+#define MOST_PANELS 3
+
+typedef struct picture {
+  const char *title, *about, *axis;
+  int panels, points;
+  const char *names[MOST_PANELS], *labels[MOST_POINTS];
+  double x[MOST_POINTS]; // where the labels stand, rising
+} picture;
 
 typedef struct curve {
-  const char *name, *colour;
-  double y[MOST_POINTS];
+  const char *name;
+  double y[MOST_PANELS][MOST_POINTS]; // us; 0: not measured
 } curve;
 
-// One point (in us) of every curve for each label, on a scale of powers of ten. 0, or -1 and errno.
-int plot(const char *path, const char *title, const char *const *labels, int points, const curve *curves, int n);
+// At most six curves. 0, or -1 and errno.
+int plot(const char *path, const picture *p, const curve *curves, int n);
 
 // ---- a guest (guest.c) ---------------------------------------------------------------------------------------------
 
-enum guest_kind { LOGGED, UNLOGGED, UNLOGGED_PAGES }; // the last: mapped by 4 KB pages only
+enum guest_kind {
+  LOGGED,
+  LOGGED_PGSTE,  // page tables of 4 KB, where guest_has_pgste
+  UNLOGGED,
+  UNLOGGED_PAGES // mapped by 4 KB pages only
+};
 
 typedef struct guest {
   uint64_t engine, space, vcpu, gib, pages, *bitmap;
@@ -86,6 +102,8 @@ typedef struct guest {
 
 void guest_open(guest *g, uint64_t gib, enum guest_kind kind);
 void guest_open_at(guest *g, uint64_t gib, enum guest_kind kind, uint64_t host); // with memory, for real stores
+void guest_open_kicked(guest *g, uint64_t gib, void (*kick)(void *user, uint64_t vcpu));
+int guest_has_pgste(void);
 void guest_close(guest *g);
 // All segments split, all pages clean and armed.
 void guest_split(guest *g);
@@ -99,10 +117,13 @@ uint64_t pattern_make(uint64_t *pattern, uint64_t words, double share, unsigned 
 
 void harvests(const char *plots); // harvests.c: by dirty share, by guest size; the pictures go to that folder
 void beside(void);                // beside.c: harvests while vcpus run
+void held_up(void);               // held.c: harvests that a reader holds up
 void accesses(void);              // accesses.c: loads, stores, first stores
 void faults(void);                // faults.c: gmap_fault, gmap_fault_many, splits
 void building(void);              // building.c: mapping
 void marks(void);                 // marks.c: external writers
+void scan(void);                  // scan.c: one page table in cache
+void kvm(void);                   // kvm.c: first writes and harvests beside KVM's
 void memory(void);                // memory.c: bytes per GiB
 int scaling(void);                // scaling.c: what a second, a fourth, an eighth vcpu costs the first. 0.
 

@@ -29,16 +29,16 @@ double stop_ns(void) {
   return now - (waited_ns() - waited_at_start);
 }
 
-void guest_open(guest *g, uint64_t gib, enum guest_kind kind) { guest_open_at(g, gib, kind, HOST); }
-
-void guest_open_at(guest *g, uint64_t gib, enum guest_kind kind, uint64_t host) {
+static void open_guest(guest *g, uint64_t gib, enum guest_kind kind, uint64_t host, void (*kick)(void *, uint64_t)) {
   gmap_engine_config engine = {.struct_size = sizeof engine, .flags = GMAP_ENGINE_HUGE_ARENA};
   gmap_space_config space = {.struct_size = sizeof space, .limit = (gib << 30) - 1};
   gmap_slot slot = {.struct_size = sizeof slot, .id = 1, .size = gib << 30, .host_addr = host};
   gmap_vcpu_config vcpu = {.struct_size = sizeof vcpu, .inline_version = GMAP_INLINE_VERSION};
-  engine.arena_bytes = (gib * 3 + 64) * MIB; // page tables take 2 MiB a GiB
+  engine.kick = kick;
+  engine.arena_bytes = (gib * (kind == LOGGED_PGSTE ? 5 : 3) + 64) * MIB; // page tables take 2 or 4 MiB a GiB
   space.huge = kind == UNLOGGED_PAGES ? GMAP_HUGE_NONE : GMAP_HUGE_1M;
-  slot.flags = kind == LOGGED ? GMAP_SLOT_LOG_DIRTY : 0;
+  space.table_format = kind == LOGGED_PGSTE ? GMAP_TABLE_4K_PGSTE : GMAP_TABLE_2K;
+  slot.flags = kind == LOGGED || kind == LOGGED_PGSTE ? GMAP_SLOT_LOG_DIRTY : 0;
   CHECK(gmap_engine_create(&engine, &g->engine));
   CHECK(gmap_space_create(g->engine, &space, &g->space));
   CHECK(gmap_slot_set(g->space, &slot));
@@ -48,6 +48,27 @@ void guest_open_at(guest *g, uint64_t gib, enum guest_kind kind, uint64_t host) 
   g->bitmap = malloc(g->pages / 8);
   if (!g->bitmap) exit(1);
   memset(g->bitmap, 0, g->pages / 8); // every page of it there
+}
+
+void guest_open(guest *g, uint64_t gib, enum guest_kind kind) { open_guest(g, gib, kind, HOST, NULL); }
+
+void guest_open_at(guest *g, uint64_t gib, enum guest_kind kind, uint64_t host) {
+  open_guest(g, gib, kind, host, NULL);
+}
+
+void guest_open_kicked(guest *g, uint64_t gib, void (*kick)(void *user, uint64_t vcpu)) {
+  open_guest(g, gib, LOGGED, HOST, kick);
+}
+
+int guest_has_pgste(void) {
+  gmap_space_config config = {.struct_size = sizeof config, .limit = MIB - 1, .table_format = GMAP_TABLE_4K_PGSTE};
+  uint64_t engine, space;
+  gmap_status status;
+  CHECK(gmap_engine_create(NULL, &engine));
+  status = gmap_space_create(engine, &config, &space);
+  if (status == 0) CHECK(gmap_space_destroy(space));
+  CHECK(gmap_engine_destroy(engine));
+  return status == 0;
 }
 
 void guest_close(guest *g) {

@@ -1,4 +1,5 @@
 // Harvests by dirty share and by the guest's size, of a guest whose segments are all split and armed.
+#include <math.h>
 #include "../peers/peers.h"
 #include "costs.h"
 
@@ -6,21 +7,26 @@
 
 typedef struct share {
   const char *name;
+  const char *label; // in a picture; NULL: not there
   double of;
   unsigned cluster;
   double list_goal; // against a bitmap's exchange, decode and locked re-arm
 } share;
 
 static const share shares[SHARES] = {
-    {"clean", 0, 1, 0},   {"0.1 % random", 0.001, 1, 1}, {"0.1 % in clusters of 64", 0.001, 64, 1.0 / 3},
-    {"1 % random", 0.01, 1, 1}, {"10 % random", 0.1, 1, 1},   {"50 % random", 0.5, 1, 1},
-    {"100 %", 1, 64, 1},
+    {"clean", "clean", 0, 1, 0},
+    {"0.1 % random", "0.1 %", 0.001, 1, 1},
+    {"0.1 % in clusters of 64", NULL, 0.001, 64, 1.0 / 3},
+    {"1 % random", "1 %", 0.01, 1, 1},
+    {"10 % random", "10 %", 0.1, 1, 1},
+    {"50 % random", "50 %", 0.5, 1, 1},
+    {"100 %", "100 %", 1, 64, 1},
 };
 
 // One harvest of a share, each way.
 typedef struct ways {
   figures bitmap, list;                                 // ours: into a bitmap, and that decoded into a list of pages
-  figures zeroed, take_zeroed; // of a clean guest, where the bitmap is overwritten
+  figures zeroed, take_zeroed;                          // of a clean guest, where the bitmap is overwritten
   figures take, take_rearm, list_rearm, entries, bandwidth, vm; // the peers'
 } ways;
 
@@ -148,91 +154,123 @@ static void close_both(guest *g, peer_guest *p) {
   guest_close(g);
 }
 
+// What the pictures show of a measured share.
+#define CURVES 6
+
+static const curve known[CURVES] = {{.name = "GmapNative: harvest + re-arm into a bitmap"},
+                                    {.name = "bitmap in C: exchange, merge, locked re-arm of the entries"},
+                                    {.name = "bitmap in C: exchange, merge, no re-arm"},
+                                    {.name = "entries in C: AVX2 scan + locked and of each"},
+                                    {.name = "rust-vmm's vm-memory: get_and_reset, no re-arm"},
+                                    {.name = "reading all page tables once (memory bandwidth)"}};
+
+static void take_point(curve *curves, int panel, int point) {
+  const figures *of[CURVES] = {&measured.bitmap, &measured.take_rearm, &measured.take,
+                               &measured.entries, &measured.vm, &measured.bandwidth};
+  for (int c = 0; c < CURVES; c++) curves[c].y[panel][point] = of[c] == &measured.vm && !vm_there ? 0 : middle(of[c]);
+}
+
+static void draw_picture(const char *plots, const char *name, const picture *p, const curve *curves) {
+  char path[512];
+  snprintf(path, sizeof path, "%s/%s", plots, name);
+  if (plot(path, p, curves, CURVES) != 0) perror(path);
+}
+
+static const char about[] = "All segments split and armed; random pages. Medians; logarithmic axes; less is better.";
+
 static void by_share(const char *plots) {
-  static const char *const labels[] = {"clean", "0.1 %", "1 %", "10 %", "50 %", "100 %"};
-  curve curves[] = {{.name = "GmapNative: harvest + re-arm into a bitmap", .colour = "#1b3f6b"},
-                    {.name = "bitmap: exchange, merge, locked re-arm", .colour = "#c75b12"},
-                    {.name = "bitmap: exchange, merge, no re-arm", .colour = "#6ba3d6"},
-                    {.name = "entries: AVX2 scan + locked and", .colour = "#2f7d4f"}};
+  picture p = {.about = about, .axis = "dirty pages", .panels = 1};
+  curve curves[CURVES];
   guest g;
-  peer_guest p;
-  char path[512], what[96], title[96];
-  int at = 0, usual = rounds;
-  open_both(&g, &p, guest_gib);
+  peer_guest peer;
+  char what[96], title[96];
+  int usual = rounds;
+  memcpy(curves, known, sizeof curves);
+  open_both(&g, &peer, guest_gib);
   for (int i = 0; i < SHARES; i++) {
     if (only_share && strcmp(only_share, shares[i].name) != 0) continue;
     snprintf(what, sizeof what, "harvests: %" PRIu64 " GiB, %s", guest_gib, shares[i].name);
     report_progress(what);
     rounds = shares[i].of < 0.01 ? MOST_ROUNDS : usual; // quick ones, and a disturbance weighs more
-    measure(&g, &p, shares + i);
+    measure(&g, &peer, shares + i);
     rows(shares + i, guest_gib);
-    if (shares[i].cluster == 64 && shares[i].of < 1) continue;
-    curves[0].y[at] = middle(&measured.bitmap);
-    curves[1].y[at] = middle(&measured.take_rearm);
-    curves[2].y[at] = middle(&measured.take);
-    curves[3].y[at++] = middle(&measured.entries);
+    if (!shares[i].label) continue;
+    p.labels[p.points] = shares[i].label;
+    p.x[p.points] = shares[i].of == 0 ? -4 : log10(shares[i].of);
+    take_point(curves, 0, p.points++);
+  }
+  rounds = usual;
+  close_both(&g, &peer);
+  if (only_share) return;
+  snprintf(title, sizeof title, "A harvest of %" PRIu64 " GiB by the share of dirty pages", guest_gib);
+  p.title = title;
+  p.names[0] = "time of one harvest";
+  draw_picture(plots, "harvest-by-share.svg", &p, curves);
+}
+
+// What the machine can give, so that the largest guests are left out instead of being killed.
+static uint64_t available_gib(void) {
+  unsigned long long kib = 0;
+  char line[128];
+  FILE *file = fopen("/proc/meminfo", "r");
+  if (!file) return 0;
+  while (fgets(line, sizeof line, file))
+    if (sscanf(line, "MemAvailable: %llu", &kib) == 1) break;
+  fclose(file);
+  return kib >> 20;
+}
+
+// Clean, 0.1 %, 100 %: one panel each. Page tables of 1 TiB are 2 GiB, the peers' as large, their list of pages half.
+static void of_size(curve *curves, int point, uint64_t gib, const char *label) {
+  static const int panels[] = {0, 1, 6};
+  int usual = rounds, vm_was = vm_there;
+  guest g;
+  peer_guest p;
+  char what[96];
+  open_both(&g, &p, gib);
+  for (int panel = 0; panel < 3; panel++) {
+    const share *s = shares + panels[panel];
+    if (quick && gib > 64 && s->of > 0) continue;
+    snprintf(what, sizeof what, "harvests by size: %s, %s", label, s->name);
+    report_progress(what);
+    rounds = gib <= 64 ? usual : s->of == 1 ? 3 : 5;
+    vm_there = vm_was && s->of < 1; // no faster and no slower for it, and marking takes long
+    measure(&g, &p, s);
+    take_point(curves, panel, point);
+    vm_there = 0; // its row stands at the usual size
+    if (gib == 1024) rows(s, gib);
+    vm_there = vm_was;
+  }
+  if (gib == 1024 && !quick) {
+    rounds = 5;
+    report_progress("harvests by size: 1024 GiB, 0.1 % in clusters");
+    vm_there = 0;
+    measure(&g, &p, shares + 2);
+    rows(shares + 2, gib);
+    vm_there = vm_was;
   }
   rounds = usual;
   close_both(&g, &p);
-  if (only_share) return;
-  snprintf(path, sizeof path, "%s/harvest-by-share.svg", plots);
-  snprintf(title, sizeof title, "A harvest of %" PRIu64 " GiB by the share of dirty pages (random)", guest_gib);
-  if (plot(path, title, labels, at, curves, 4) != 0) perror(path);
 }
 
 static void by_size(const char *plots) {
-  static const uint64_t sizes[] = {1, 4, 16, 64, 256};
-  static const char *const labels[] = {"1 GiB", "4 GiB", "16 GiB", "64 GiB", "256 GiB"};
-  curve curves[] = {{.name = "GmapNative: clean", .colour = "#1b3f6b"},
-                    {.name = "bitmap, AVX2 scan: clean", .colour = "#c75b12"},
-                    {.name = "GmapNative: 0.1 % random", .colour = "#6ba3d6"},
-                    {.name = "bitmap, exchange + merge + locked re-arm: 0.1 %", .colour = "#b3261e"}};
-  int points = quick ? 4 : 5;
-  char path[512], what[96];
-  for (int i = 0; i < points; i++) {
-    guest g;
-    peer_guest p;
-    snprintf(what, sizeof what, "harvests by size: %s", labels[i]);
-    report_progress(what);
-    open_both(&g, &p, sizes[i]);
-    measure(&g, &p, shares);
-    curves[0].y[i] = middle(&measured.bitmap);
-    curves[1].y[i] = middle(&measured.take);
-    measure(&g, &p, shares + 1);
-    curves[2].y[i] = middle(&measured.bitmap);
-    curves[3].y[i] = middle(&measured.take_rearm);
-    close_both(&g, &p);
+  static const uint64_t sizes[] = {1, 4, 16, 64, 256, 1024};
+  picture p = {.title = "A harvest by the guest's size", .about = about, .axis = "guest, GiB", .panels = 3, .points = 6,
+               .names = {"clean", "0.1 % of the pages dirty", "100 % dirty"},
+               .labels = {"1", "4", "16", "64", "256", "1024"}, .x = {0, 1, 2, 3, 4, 5}};
+  curve curves[CURVES];
+  char why[96];
+  memcpy(curves, known, sizeof curves);
+  for (int i = 0; i < p.points; i++) {
+    uint64_t need = sizes[i] / 1024 * 7 + sizes[i] % 1024 / 100 + 1;
+    if (available_gib() >= need) {
+      of_size(curves, i, sizes[i], p.labels[i]);
+      continue;
+    }
+    snprintf(why, sizeof why, "not measured here: it takes %" PRIu64 " GiB of memory", need);
+    report_missing(p.labels[i], why);
   }
-  snprintf(path, sizeof path, "%s/harvest-by-size.svg", plots);
-  if (plot(path, "A harvest by the guest's size, all segments split", labels, points, curves, 4) != 0)
-    perror(path);
-}
-
-// Page tables of 2 GiB; the peer needs only its bitmap.
-static void tebibyte(void) {
-  guest g;
-  peer_guest p;
-  figures ours, peers;
-  report_progress("harvests: 1024 GiB, clean");
-  guest_open(&g, 1024, LOGGED);
-  guest_split(&g);
-  memset(g.bitmap, 0, g.pages / 8);
-  peer_open(&p, g.pages, 0);
-  for (int round = -1; round < rounds; round++) {
-    double begin;
-    sweep();
-    begin = start_ns();
-    same(guest_harvest(&g, GMAP_HARVEST_OR), 0, "the engine");
-    put(&ours, round, (stop_ns() - begin) / 1e3);
-    sweep();
-    begin = start_ns();
-    same(peer_bitmap_take(&p), 0, "bitmap");
-    put(&peers, round, (stop_ns() - begin) / 1e3);
-  }
-  report_row("harvest, 1024 GiB, clean, ORed into the caller's bitmap", &ours, "us", "bitmap: AVX2 scan", &peers,
-             ratio_at_most(0.2));
-  peer_close(&p);
-  guest_close(&g);
+  draw_picture(plots, "harvest-by-size.svg", &p, curves);
 }
 
 void harvests(const char *plots) {
@@ -240,8 +278,6 @@ void harvests(const char *plots) {
   by_share(plots);
   if (only_share) return;
   if (!vm_there) report_missing("vm-memory: get_and_reset, mark_dirty, write_obj", "not measured here: not built");
-  if (!quick) tebibyte();
-  else report_missing("harvest, 1024 GiB, clean", "left out by --quick");
-  vm_there = 0; // the pictures have no curve for it
   by_size(plots);
+  if (quick) report_missing("harvest, 1024 GiB, with dirty pages", "left out by --quick");
 }

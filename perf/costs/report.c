@@ -4,12 +4,13 @@
 #include <unistd.h>
 #include "costs.h"
 
-#define MOST_ROWS 160
+#define MOST_ROWS 320
 
 typedef struct table_row {
   char row[96], peer[64], goal[32];
   const char *unit, *reached;
   double ours, beside; // beside: below 0 if there is nothing
+  double low, high;    // quartiles of the ratios of the rounds; below 0 if there are none
 } table_row;
 
 static table_row rows[MOST_ROWS];
@@ -79,6 +80,7 @@ void report_single(const char *row, double ours, const char *unit, const char *p
   r->unit = unit;
   r->ours = ours;
   r->beside = beside;
+  r->low = r->high = -1;
   r->reached = g.kind == NO_GOAL ? "-" : ours <= limit ? "yes" : "no";
   snprintf(r->goal, sizeof r->goal, "-");
   if (g.kind == RATIO_AT_MOST) snprintf(r->goal, sizeof r->goal, "ratio <= %.2f", g.value);
@@ -88,7 +90,18 @@ void report_single(const char *row, double ours, const char *unit, const char *p
 
 void report_row(const char *row, const figures *ours, const char *unit, const char *peer, const figures *peers,
                 goal g) {
-  report_single(row, middle(ours), unit, peer, peers ? middle(peers) : -1, g);
+  report_pooled(row, middle(ours), unit, peer, peers ? middle(peers) : -1, g, ours, peers);
+}
+
+void report_pooled(const char *row, double of_ours, const char *unit, const char *peer, double beside, goal g,
+                   const figures *ours, const figures *peers) {
+  double ratios[MOST_ROUNDS];
+  report_single(row, of_ours, unit, peer, beside, g);
+  if (!peers) return;
+  for (int i = 0; i < rounds; i++) ratios[i] = ours->of[i] / peers->of[i];
+  median(ratios, (size_t)rounds); // sorts
+  rows[count - 1].low = ratios[rounds / 4];
+  rows[count - 1].high = ratios[rounds - 1 - rounds / 4];
 }
 
 void report_missing(const char *what, const char *why) {
@@ -145,25 +158,70 @@ void report_print(void) {
          rounds, MOST_ROUNDS, quick ? " (--quick)" : "", m.seconds, m.others, load_at_begin);
 }
 
-int report_json(const char *path) {
+// A name or a reason as JSON has it. All of them are plain text of this program's own.
+static void json_text(FILE *file, const char *key, const char *text, const char *behind) {
+  fprintf(file, "\"%s\": \"", key);
+  for (; *text; text++) {
+    if (*text == '"' || *text == '\\') fputc('\\', file);
+    fputc(*text, file);
+  }
+  fprintf(file, "\"%s", behind);
+}
+
+static void json_about(FILE *file) {
   machine m = describe();
-  FILE *file = fopen(path, "w");
-  if (!file) return -1;
-  fprintf(file, "{\n  \"machine\": {\"processor\": \"%s\", \"processors\": %ld, \"kernel\": \"%s\",\n", m.processor,
-          sysconf(_SC_NPROCESSORS_ONLN), m.kernel);
-  fprintf(file, "    \"compiler\": \"%s\", \"library\": \"%s\", \"build\": \"%s\",\n", __VERSION__,
-          gmap_version_string(), flavour());
-  fprintf(file, "    \"rounds\": %d, \"quick\": %s, \"seconds\": %.1f, ", rounds, quick ? "true" : "false", m.seconds);
-  fprintf(file, "\"others_processors\": %.2f, \"load\": \"%s\"},\n", m.others, m.load);
-  fprintf(file, "  \"rows\": [");
+  fprintf(file, "  \"machine\": {");
+  json_text(file, "processor", m.processor, ", ");
+  fprintf(file, "\"processors\": %ld, ", sysconf(_SC_NPROCESSORS_ONLN));
+  json_text(file, "kernel", m.kernel, "},\n  \"build\": {");
+  json_text(file, "library", gmap_version_string(), ", ");
+  json_text(file, "instructions", flavour(), ", ");
+  json_text(file, "compiler", __VERSION__, "},\n");
+  fprintf(file, "  \"run\": {\"rounds\": %d, \"most_rounds\": %d, \"quick\": %s, ", rounds, MOST_ROUNDS,
+          quick ? "true" : "false");
+  fprintf(file, "\"seconds\": %.1f, \"others_processors\": %.2f, \"load\": \"%s\"},\n", m.seconds, m.others, m.load);
+}
+
+static void json_row(FILE *file, const table_row *r) {
+  json_text(file, "row", r->row, ", ");
+  fprintf(file, "\"ours\": %.3f, ", r->ours);
+  json_text(file, "unit", r->unit, ", ");
+  json_text(file, "peer", r->peer, ", ");
+  if (r->beside >= 0) fprintf(file, "\"peer_value\": %.3f, \"ratio\": %.6f, ", r->beside, r->ours / r->beside);
+  else fprintf(file, "\"peer_value\": null, \"ratio\": null, ");
+  if (r->goal[0] == '-') fprintf(file, "\"goal\": null");
+  else json_text(file, "goal", r->goal, "");
+}
+
+// Beside the rows, in their order: what perf/compare takes for noise. A row itself has seven members and no more.
+static void json_spreads(FILE *file) {
+  fprintf(file, "\n  ],\n  \"spread\": [");
   for (int i = 0; i < count; i++) {
     const table_row *r = rows + i;
-    fprintf(file, "%s\n    {\"row\": \"%s\", \"ours\": %.3f, ", i ? "," : "", r->row, r->ours);
-    fprintf(file, "\"unit\": \"%s\", \"peer\": \"%s\", ", r->unit, r->peer);
-    if (r->beside >= 0) fprintf(file, "\"peer_value\": %.3f, \"ratio\": %.4f, ", r->beside, r->ours / r->beside);
-    else fprintf(file, "\"peer_value\": null, \"ratio\": null, ");
-    fprintf(file, "\"goal\": %s%s%s}", r->goal[0] == '-' ? "" : "\"", r->goal[0] == '-' ? "null" : r->goal,
-            r->goal[0] == '-' ? "" : "\"");
+    fprintf(file, "%s\n    {", i ? "," : "");
+    json_text(file, "row", r->row, ", ");
+    json_text(file, "peer", r->peer, ", ");
+    if (r->low >= 0) fprintf(file, "\"ratio_low\": %.6f, \"ratio_high\": %.6f}", r->low, r->high);
+    else fprintf(file, "\"ratio_low\": null, \"ratio_high\": null}");
+  }
+}
+
+int report_json(const char *path) {
+  FILE *file = fopen(path, "w");
+  if (!file) return -1;
+  fprintf(file, "{\n");
+  json_about(file);
+  fprintf(file, "  \"rows\": [");
+  for (int i = 0; i < count; i++) {
+    fprintf(file, "%s\n    {", i ? "," : "");
+    json_row(file, rows + i);
+    fprintf(file, "}");
+  }
+  json_spreads(file);
+  fprintf(file, "\n  ],\n  \"left_out\": [");
+  for (int i = 0; i < missing; i++) {
+    fprintf(file, "%s\n    {", i ? "," : "");
+    json_text(file, "what", left_out[i], "}");
   }
   fprintf(file, "\n  ]\n}\n");
   return fclose(file);

@@ -67,12 +67,27 @@ void peer_split(uint64_t *segments, uint64_t n, uint64_t *pool);
 void peer_map_leaves(uint64_t *segments, uint64_t n, uint64_t host);
 void peer_map_pages(uint64_t *segments, uint64_t n, uint64_t host, uint64_t *pool);
 
+// ---- scan.c --------------------------------------------------------------------------------------------------------
+
+// Bit 1 of each entry of n tables (aligned to 32 bytes), that many times; four words a table. The second is by AVX2,
+// byte-packed, and answers 0 where the compiler may not use that.
+void peer_scan_auto(const uint64_t *restrict tables, uint64_t n, uint64_t times, uint64_t *restrict bits);
+int peer_scan_bytes(const uint64_t *tables, uint64_t n, uint64_t times, uint64_t *bits);
+
 // ---- kernel.c ------------------------------------------------------------------------------------------------------
 
 enum peer_kernel { PEER_UFFD_ASYNC, PEER_UFFD_SYNC, PEER_SIGSEGV };
 
 // ns of the first write to each of so many armed pages, in order; below 0 where this kernel or process may not.
 double peer_kernel_first_write(enum peer_kernel how, uint64_t pages);
+
+// ---- kvm.c ---------------------------------------------------------------------------------------------------------
+
+#define PEER_KVM_MOST_PAGES 65536u
+
+// ns a page of a guest's first write to each of so many pages that the dirty log watches, and of getting that log,
+// which protects them again. 0 where there is no KVM, or it runs no guest.
+int peer_kvm_first_write(uint64_t pages, double *write_ns, double *log_ns);
 
 // ---- vmmemory.c: rust-vmm's vm-memory, where its library was built (vm-memory/) -------------------------------------
 
