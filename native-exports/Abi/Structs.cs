@@ -43,6 +43,7 @@ internal struct EngineStats : ISized
     public ulong view_bytes;
     public ulong free_bytes;
     public ulong spaces;
+    public ulong dense_bytes;
 
     public readonly uint StructSize => struct_size;
 }

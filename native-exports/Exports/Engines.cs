@@ -131,6 +131,7 @@ internal static unsafe class Engines
             view_bytes = BytesOf(pool, TableKind.Control),
             free_bytes = (ulong)pool.FreeBytes + engine.Arena.Unused,
             spaces = (ulong)engine.Spaces,
+            dense_bytes = BytesOf(pool, TableKind.DenseBits),
         };
     }
 

@@ -13,6 +13,7 @@ internal static class SpaceReport
     {
         CounterWords counters = space.Counters.Total();
         TableCount tables = space.Tree.Count();
+        long dense = space.Options.ByGeneration ? TableKinds.BytesOf(TableKind.DenseBits) : 0;
         return new SpaceStats
         {
             read_faults = (ulong)counters.ReadFaults,
@@ -38,7 +39,7 @@ internal static class SpaceReport
             segment_tables = (ulong)tables.Segments,
             page_tables = (ulong)tables.Pages,
             table_bytes = (ulong)((tables.Regions * TableKinds.BytesOf(TableKind.Region))
-                + (tables.Segments * TableKinds.BytesOf(TableKind.Segment))
+                + (tables.Segments * (TableKinds.BytesOf(TableKind.Segment) + dense))
                 + (tables.Pages * TableKinds.BytesOf(TableKind.Page))),
             vcpus = (ulong)space.Epochs.ViewCount,
             collapses = (ulong)counters.Collapses,

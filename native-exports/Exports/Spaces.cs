@@ -38,6 +38,7 @@ internal static unsafe class Spaces
                 Limit = given.limit,
                 Policy = (SplitPolicy)given.split_policy,
                 Huge = given.huge != HugeNone,
+                ByGeneration = given.tracking == TrackGeneration,
             };
             status = AddressSpace.TryCreate(engine, options, out AddressSpace? space);
             if (status != Status.Ok)
@@ -167,8 +168,7 @@ internal static unsafe class Spaces
         {
             return Status.Invalid;
         }
-        bool later = given.table_format == TableFormatPgste || given.huge == HugeLargest || given.dirty_scope == DirtyGlobal
-            || given.tracking == TrackGeneration;
+        bool later = given.table_format == TableFormatPgste || given.huge == HugeLargest || given.dirty_scope == DirtyGlobal;
         return later ? Status.NotSupported : Status.Ok;
     }
 }

@@ -72,7 +72,10 @@ internal static unsafe class Vcpus
                 return Status.NoMemory;
             }
             // The view needs its handle and the handle its object: the object is made first, the words filled after.
-            var opened = new View(words, space.Words, inlineVersion, space.Engine.ClosedSpace);
+            var opened = new View(words, space.Words, inlineVersion, space.Engine.ClosedSpace)
+            {
+                MarksDenseBits = space.Options.ByGeneration,
+            };
             ulong added = HandleTable.Add(HandleKind.Vcpu, new Vcpu(space, opened, StaysInside: view is not null));
             if (added == 0)
             {

@@ -185,16 +185,17 @@ typedef struct gmap_engine_stats {
   uint32_t flags;                  /* 0 */
   uint64_t reserved_bytes;         /* address space, guard pages not included */
   uint64_t limit_bytes;            /* arena_bytes */
-  uint64_t committed_bytes;        /* backed by memory, logs included: the sum of the ones below but limbo_bytes */
+  uint64_t committed_bytes;        /* backed by memory, logs included: the sum of those in bytes below but limbo_bytes */
   uint64_t locked_bytes;           /* equal to committed_bytes where everything could be pinned */
   uint64_t region_table_bytes;     /* 16 KB each */
   uint64_t segment_table_bytes;    /* 16 KB each and 8 KB of summary words, in blocks of 32 KB */
   uint64_t page_table_bytes;       /* 2 KB each */
-  uint64_t limbo_bytes;            /* unlinked tables that wait for grace; contained in the three above */
+  uint64_t limbo_bytes;            /* unlinked tables that wait for grace; contained in the three above and in dense_bytes */
   uint64_t log_bytes;              /* dirty logs of slots */
   uint64_t view_bytes;             /* views, closed ones included, and control words */
   uint64_t free_bytes;             /* committed and unused */
   uint64_t spaces;                 /* spaces that live, a number */
+  uint64_t dense_bytes;            /* of spaces that track by generation: 64 KB a segment table */
 } gmap_engine_stats;
 
 /* Fills stats. The figures are read one by one, while other threads go on. */
@@ -217,7 +218,10 @@ GMAP_API gmap_status gmap_engine_get_stats(uint64_t engine, gmap_engine_stats *s
 #define GMAP_DIRTY_GLOBAL 1u /* later, GMAP_EOPNOTSUPP */
 
 #define GMAP_TRACK_ENTRIES 0u    /* the tables are the truth (or the kernel, for a slot with a backing) */
-#define GMAP_TRACK_GENERATION 1u /* later, GMAP_EOPNOTSUPP */
+#define GMAP_TRACK_GENERATION 1u /* for translating hosts: entries are never armed, leaves stay whole; one bit a page is the
+                                    truth, set by the inline header and gmap_fault, and a harvest re-arms by the
+                                    generation that ends cached rights. Its tables say nothing of clean pages to
+                                    another machine. No backings (GMAP_EOPNOTSUPP) */
 
 typedef struct gmap_space_config {
   uint32_t struct_size;
@@ -272,7 +276,8 @@ typedef struct gmap_space_stats {
   uint64_t region_tables;     /* tables now linked; those in limbo are not counted */
   uint64_t segment_tables;    /* likewise */
   uint64_t page_tables;       /* likewise */
-  uint64_t table_bytes;       /* of the three kinds: 16 KB a region, 32 KB a segment, 2 KB a page table */
+  uint64_t table_bytes;       /* of the three kinds: 16 KB a region, 32 KB a segment, 2 KB a page table;
+                                 64 KB more a segment table with GMAP_TRACK_GENERATION */
   uint64_t vcpus;             /* open ones, a number */
   uint64_t collapses;         /* page tables that became a 1 MB leaf again */
   uint64_t pages_discarded;   /* dirty 4 KB pages dropped by gmap_discard */
@@ -458,7 +463,8 @@ GMAP_API gmap_status gmap_discard(uint64_t space, uint64_t guest_addr, uint64_t 
 
 /* Splits every 1 MB leaf that the range touches, ahead of a write. Neither rights nor dirty state change and nobody is
  * waited for. What is not mapped is passed over. Page aligned. flags: 0. next (may be NULL) receives where to go on.
- * GMAP_ENOMEM: what was split before stays. GMAP_EOPNOTSUPP: the space's policy is GMAP_SPLIT_NEVER. GMAP_EINVAL. */
+ * With GMAP_TRACK_GENERATION nothing needs it: leaves are tracked by pages. GMAP_ENOMEM: what was split before stays.
+ * GMAP_EOPNOTSUPP: the space's policy is GMAP_SPLIT_NEVER. GMAP_EINVAL. */
 GMAP_API gmap_status gmap_split(uint64_t space, uint64_t guest_addr, uint64_t size, uint32_t flags, uint64_t *next);
 
 /* [WAITS] The other way: each segment wholly in the range becomes a 1 MB leaf again where one fits and its 256 pages
@@ -646,7 +652,8 @@ typedef struct gmap_backing_config {
  * gmap_mark_dirty at completion. The memory must stay mapped and registered: where the descriptor was closed, a part
  * unregistered, or something else mapped there, gmap_dirty_* of the slot return GMAP_EFAULT, nothing delivered: detach,
  * and every page counts as dirty. A part that is unmapped and not mapped again has nothing to report. MADV_DONTNEED is
- * no store. GMAP_EOPNOTSUPP: the kernel has none of it (the log callback says what is missing and the way out).
+ * no store. GMAP_EOPNOTSUPP: the space tracks by generation; or the kernel has
+ * none of it (the log callback says what is missing and the way out).
  * GMAP_EBUSY: the slot has a backing already, or the memory is registered elsewhere. GMAP_EFAULT: the memory is not
  * mapped or of a kind that cannot be tracked. GMAP_ENOENT: no such slot. GMAP_EPERM: refused (log callback).
  * GMAP_ENOMEM: no memory, or no file descriptor: two are taken (log callback). GMAP_ETIMEDOUT: attached, *backing is

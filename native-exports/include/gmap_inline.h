@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-#define GMAP_INLINE_VERSION 1u
+#define GMAP_INLINE_VERSION 2u
 
 #define GMAP_INLINE_ASK 1  /* call gmap_fault(view->vcpu, view->ask_addr, access, ...), then try again */
 #define GMAP_INLINE_TORN 2 /* crosses pages that are not neighbours in host memory, or wraps: access them one by one */
@@ -47,12 +47,15 @@ typedef struct gmap_view {
   uint64_t vcpu;           /* the handle */
   uint32_t inline_version; /* 0: closed, or another version */
   uint32_t need_fence;     /* no membarrier here: enter pays a full fence */
-  uint64_t reserved1[5];
+  uint32_t by_generation;  /* the space tracks by generation: stores set dense bits (PROTOCOL.md, rule 25) */
+  uint32_t reserved1;
+  uint64_t reserved2[4];
 } gmap_view;
 
 /* Test hook: called between the steps that other threads may interleave with. 6: inside, the generation is not loaded
  * yet; 1: entered; 2: about to leave; 7: top table known; 8: segment entry loaded; 5: page entry loaded; 3: the entry
- * grants; 9: the summary bit was clear; 4: it is set; 10: a cache entry hits; 11: resolved, the cache is filled next. */
+ * grants; 9: the summary bit was clear; 4: it is set; 10: a cache entry hits; 11: resolved, the cache is filled next;
+ * 12: the dense bit was clear; 13: it is set. */
 #ifndef GMAP_INLINE_YIELD
 #define GMAP_INLINE_YIELD(n) ((void)0)
 #endif
@@ -64,6 +67,7 @@ typedef struct gmap_view {
 #define GMAP_ATOMIC_CAS(p, expected, v) \
   __atomic_compare_exchange_n((p), (expected), (v), 0, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)
 #define GMAP_ATOMIC_OR32(p, v) ((void)__atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST))
+#define GMAP_ATOMIC_OR64(p, v) ((void)__atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST))
 #define GMAP_ATOMIC_FENCE() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define GMAP_COMPILER_FENCE() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 #endif
@@ -88,6 +92,7 @@ typedef struct gmap_view {
 #define GMAP_PAGE_WRITE 0x20ull
 #define GMAP_PAGE_MARKERS 0xC0ull
 #define GMAP_SUMMARY_OFFSET 16384u /* the summary words stand behind the 2048 entries of a segment table */
+#define GMAP_DENSE_OFFSET 24576u   /* and behind them where its dense bits are: four 64-bit words a segment */
 
 /* Begins a section. On a view that is inside: ends that section and begins a new one. */
 static inline void gmap_enter(gmap_view *view) {
@@ -140,6 +145,22 @@ static inline void gmap_summary_(uint64_t *segment, uint64_t guest_addr) {
   GMAP_INLINE_YIELD(4);
 }
 
+/* Marks a page whose entry has P = 0, before the store: where the space tracks by generation its dense bit, unless it
+ * is set, then the summary bit (PROTOCOL.md, rules 1 and 25). */
+static inline void gmap_mark_(const gmap_view *view, uint64_t *segment, uint64_t guest_addr) {
+  if (view->by_generation) {
+    uintptr_t table = (uintptr_t)segment & ~(uintptr_t)(GMAP_SUMMARY_OFFSET - 1);
+    uint64_t *word = *(uint64_t **)(table + GMAP_DENSE_OFFSET) + ((guest_addr >> 18) & 0x1FFFu);
+    uint64_t bit = (uint64_t)1 << ((guest_addr >> 12) & 63u);
+    if (!(GMAP_ATOMIC_LOAD_SEQ_CST(word) & bit)) {
+      GMAP_INLINE_YIELD(12);
+      GMAP_ATOMIC_OR64(word, bit);
+    }
+    GMAP_INLINE_YIELD(13);
+  }
+  gmap_summary_(segment, guest_addr);
+}
+
 static inline gmap_status gmap_ask_(gmap_view *view, uint64_t guest_addr) {
   view->ask_addr = guest_addr;
   return GMAP_INLINE_ASK;
@@ -163,7 +184,7 @@ static inline gmap_status gmap_load_page_(gmap_view *view, uint64_t guest_addr, 
   return 0;
 }
 
-/* One page, for writing: the entry grants, the summary bit is set, then the caller may store. */
+/* One page, for writing: the entry grants, the page is marked, then the caller may store. */
 static inline gmap_status gmap_store_page_(gmap_view *view, uint64_t guest_addr, uintptr_t *host) {
   const uint64_t grantable = GMAP_PAGE_PRESENT | GMAP_PAGE_WRITE | GMAP_PAGE_PROTECT;
   const uint64_t decides = grantable | GMAP_PAGE_INVALID | GMAP_PAGE_MARKERS;
@@ -174,7 +195,7 @@ static inline gmap_status gmap_store_page_(gmap_view *view, uint64_t guest_addr,
   GMAP_INLINE_YIELD(8);
   if ((entry & GMAP_TABLE_INVALID) || ((protect | entry) & GMAP_TABLE_PROTECT)) return gmap_ask_(view, guest_addr);
   if (entry & GMAP_TABLE_LEAF) {
-    gmap_summary_(segment, guest_addr);
+    gmap_mark_(view, segment, guest_addr);
     *host = (uintptr_t)((entry & GMAP_SEGMENT_FRAME) | (guest_addr & ~GMAP_SEGMENT_FRAME));
     return 0;
   }
@@ -186,7 +207,7 @@ static inline gmap_status gmap_store_page_(gmap_view *view, uint64_t guest_addr,
     if ((entry & decides) != grantable) return gmap_ask_(view, guest_addr);
   } while (!GMAP_ATOMIC_CAS(page, &entry,
                             (entry & ~GMAP_PAGE_PROTECT) | GMAP_PAGE_DIRTY | GMAP_PAGE_SOFT_DIRTY | GMAP_PAGE_YOUNG));
-  gmap_summary_(segment, guest_addr);
+  gmap_mark_(view, segment, guest_addr);
   *host = (uintptr_t)((entry & GMAP_PAGE_FRAME) | (guest_addr & ~GMAP_PAGE_FRAME));
   return 0;
 }

@@ -40,6 +40,12 @@ internal enum Place
 
     SummaryCleared,
 
+    /// <summary>A dense bit was found clear and is set next.</summary>
+    DenseTested,
+
+    /// <summary>A dense bit is set; its summary bit may be clear.</summary>
+    DenseSet,
+
     SegmentLocked,
 
     SegmentUnlocked,
@@ -208,6 +214,9 @@ internal enum Step
 
     /// <summary>Rule 19: a change of configuration does not wait for the calls in flight.</summary>
     WalkBeforeCallsEnded,
+
+    /// <summary>Rule 25: the dense bits of a slot that goes are collected before the grace, and not after it.</summary>
+    DenseBitsBeforeGrace,
 
     /// <summary>Rule 19: what is soft-dirty from before the arming stays so.</summary>
     StaleSoftDirtyKept,

@@ -37,6 +37,10 @@ internal static class BackingCalls
         {
             return space.IsDead ? Status.BadHandle : old is null ? Status.NoEntry : Status.Busy;
         }
+        if (space.Options.ByGeneration)
+        {
+            return Status.NotSupported; // a slot has one truth (rule 21)
+        }
         int status = AsyncBacking.TryCreate(space, old, out AsyncBacking? created, out complaint);
         status = status == Status.Ok && old.Tracking is not null ? created!.Arm() : status;
         if (status != Status.Ok)

@@ -74,7 +74,7 @@ internal sealed class InvariantChecker
 
     private string? CheckSegmentTable(AddressSpace space, ulong origin, ulong regionBase)
     {
-        string? wrong = Own(origin, TableKind.Segment, $"region {regionBase:x}");
+        string? wrong = Own(origin, TableKind.Segment, $"region {regionBase:x}") ?? CheckDenseBits(space, new SegmentTable(origin), regionBase);
         for (int i = 0; wrong is null && i < GuestAddress.TableEntries; i++)
         {
             ulong segment = regionBase + ((ulong)i << GuestAddress.SegmentShift);
@@ -83,6 +83,32 @@ internal sealed class InvariantChecker
             wrong = entry.IsLeaf ? CheckLeaf(space, cell, entry, segment)
                 : entry.IsTable ? CheckPageTable(space, cell, entry, segment)
                 : Expect(entry.Value, SegmentToken(space, segment).Value, "segment entry", segment);
+        }
+        return wrong;
+    }
+
+    /// <summary>Rule 25: dense bits are there or not as the space was made; a set one belongs to a slot, and its summary bit is set.</summary>
+    private string? CheckDenseBits(AddressSpace space, SegmentTable table, ulong regionBase)
+    {
+        ulong dense = table.Dense.Origin;
+        if (!space.Options.ByGeneration || dense == 0)
+        {
+            return space.Options.ByGeneration || dense != 0 ? $"region {regionBase:x} has dense bits at {dense:x}" : null;
+        }
+        string? wrong = Own(dense, TableKind.DenseBits, $"region {regionBase:x}");
+        for (int i = 0; wrong is null && i < GuestAddress.TableEntries * DenseBits.SegmentWords; i++)
+        {
+            int segment = i / DenseBits.SegmentWords;
+            int word = i % DenseBits.SegmentWords;
+            ulong at = regionBase + ((ulong)i * DenseBits.WordPages << GuestAddress.PageShift);
+            for (ulong bits = table.Dense.Segment(segment).Load(word); wrong is null && bits != 0; bits &= bits - 1)
+            {
+                int page = (word * DenseBits.WordPages) + System.Numerics.BitOperations.TrailingZeroCount(bits);
+                ulong address = at + ((ulong)(page % DenseBits.WordPages) << GuestAddress.PageShift);
+                bool summarized = (table.Cell(segment).Summary >> (page / PageTable.LinePages) & 1) != 0;
+                wrong = !summarized ? $"page {address:x} is marked, its summary bit is clear"
+                    : space.Map.Find(address) is null ? $"page {address:x} is marked, and there is no slot" : null;
+            }
         }
         return wrong;
     }
@@ -123,7 +149,7 @@ internal sealed class InvariantChecker
             return $"{leaf} is young and aged, or neither";
         }
         return CheckRights(leaf, slot, entry.IsWritable, entry.IsProtected, entry.IsDirty, entry.IsSoftDirty)
-            ?? (entry.IsSoftDirty && cell.Summary != SegmentCell.AllLines
+            ?? (entry.IsSoftDirty && !slot.ByGeneration && cell.Summary != SegmentCell.AllLines
                 ? $"{leaf} is dirty, its summary word is {cell.Summary:x}" : null);
     }
 
@@ -159,12 +185,13 @@ internal sealed class InvariantChecker
             return $"{entry} is young and aged, or neither";
         }
         return CheckRights(entry, slot, page.IsWritable, page.IsProtected, page.IsDirty, page.IsSoftDirty)
-            ?? (page.IsSoftDirty && !summarized ? $"{entry} is soft-dirty, its summary bit is clear" : null);
+            ?? (page.IsSoftDirty && !slot.ByGeneration && !summarized ? $"{entry} is soft-dirty, its summary bit is clear" : null);
     }
 
     private static string? CheckRights(string entry, Slot slot, bool writable, bool isProtected, bool dirty, bool softDirty) =>
         writable == slot.IsReadOnly ? $"{entry}: its right to write is not the slot's"
         : !dirty && !isProtected ? $"{entry} is neither dirty nor protected"
+        : slot.ByGeneration && isProtected != slot.IsReadOnly ? $"{entry} is armed in a space that tracks by generation"
         : !isProtected && (!softDirty || !writable) ? $"{entry} takes stores that nobody would see"
         : null;
 
@@ -189,7 +216,7 @@ internal sealed class InvariantChecker
 
     private string? CheckTableCount(AddressSpace[] spaces)
     {
-        foreach (TableKind kind in (TableKind[])[TableKind.Page, TableKind.Region, TableKind.Segment])
+        foreach (TableKind kind in (TableKind[])[TableKind.Page, TableKind.Region, TableKind.Segment, TableKind.DenseBits])
         {
             long held = _reachable[(int)kind];
             foreach (AddressSpace space in spaces)

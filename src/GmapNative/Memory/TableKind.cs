@@ -9,22 +9,26 @@ internal enum TableKind
     /// <summary>2048 region entries: 16 KB.</summary>
     Region = 1,
 
-    /// <summary>2048 segment entries (16 KB), 2048 summary words behind them (8 KB), the rest unused: 32 KB.</summary>
+    /// <summary>2048 segment entries (16 KB), 2048 summary words behind them (8 KB), a link to the dense bits, the rest unused: 32 KB.</summary>
     Segment = 2,
 
     /// <summary>Views and the words of spaces: 4 KB.</summary>
     Control = 3,
+
+    /// <summary>One bit for each page of a segment table, where a space tracks by generation: 64 KB.</summary>
+    DenseBits = 4,
 }
 
 internal static class TableKinds
 {
-    public const int Count = 4;
+    public const int Count = 5;
 
     public static int BytesOf(TableKind kind) => kind switch
     {
         TableKind.Page => 2 << 10,
         TableKind.Region => 16 << 10,
         TableKind.Segment => 32 << 10,
+        TableKind.DenseBits => 64 << 10,
         _ => 4 << 10,
     };
 }

@@ -29,6 +29,12 @@ internal sealed unsafe class View
 
     public nint Address => (nint)_words;
 
+    /// <summary>The header's stores set dense bits (rule 25). Before anybody has the view.</summary>
+    public bool MarksDenseBits
+    {
+        init => _words->ByGeneration = value ? 1u : 0;
+    }
+
     /// <summary>The handle, which the host reads too.</summary>
     public ulong Vcpu
     {

@@ -20,7 +20,7 @@ internal struct SpaceWords
 internal unsafe struct ViewWords
 {
     public const int Bytes = 128;
-    public const uint InlineVersion = 1;
+    public const uint InlineVersion = 2;
 
     public ulong Inside;
     public ulong Generation;
@@ -31,5 +31,7 @@ internal unsafe struct ViewWords
     public ulong Vcpu;
     public uint Version;
     public uint NeedFence;
-    public fixed ulong Reserved1[5];
+    public uint ByGeneration;
+    public uint Reserved1;
+    public fixed ulong Reserved2[4];
 }

@@ -90,7 +90,7 @@ internal sealed unsafe class AddressSpace : ICounted
         }
         nint words = engine.Control.TryAllocate();
         TableTree? tree = words == 0 ? null
-            : TableTree.TryCreate(engine.Pool, (SpaceWords*)words, TableTree.TopFor(limit), SlotMap.None);
+            : TableTree.TryCreate(engine.Pool, (SpaceWords*)words, TableTree.TopFor(limit), SlotMap.None, options.ByGeneration);
         if (tree is null)
         {
             if (words != 0)

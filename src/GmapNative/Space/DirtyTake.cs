@@ -132,5 +132,5 @@ internal static class DirtyTake
     /// The lines of which all pages are in the mask. The others may belong to two slots: were a bit cleared, if only until it is set
     /// back, a harvest of the other slot could pass its dirty page over.
     /// </summary>
-    private static uint WholeLinesOf(ulong mask) => LinesOf(mask) & ~LinesOf(~mask);
+    public static uint WholeLinesOf(ulong mask) => LinesOf(mask) & ~LinesOf(~mask);
 }

@@ -155,7 +155,7 @@ internal sealed unsafe class Engine : IDisposable, ICounted
 
     void ICounted.AddTo(ref Totals totals)
     {
-        foreach (TableKind kind in (ReadOnlySpan<TableKind>)[TableKind.Region, TableKind.Segment, TableKind.Page])
+        foreach (TableKind kind in (ReadOnlySpan<TableKind>)[TableKind.Region, TableKind.Segment, TableKind.Page, TableKind.DenseBits])
         {
             totals.TableBytes += Pool.Live(kind) * TableKinds.BytesOf(kind);
         }

@@ -189,7 +189,7 @@ internal sealed class FaultResolver(AddressSpace space)
                 SpaceCounters.Add(ref _counters.Of(request.Thread).SegmentsMapped);
                 outcome.Done |= FaultDone.Mapped;
                 Probe.At(Place.EntryGrants);
-                SummarizeDirtyLeaf(cell, dirty);
+                SummarizeDirtyLeaf(cell, request, dirty);
             }
             return Status.TryAgain;
         }
@@ -218,11 +218,11 @@ internal sealed class FaultResolver(AddressSpace space)
         {
             if (request.IsWrite)
             {
-                cell.SetSummary(request.Line); // rule 1
+                Mark(cell, request, ref outcome); // rule 1
             }
             outcome.HostAddress = entry.Frame | (request.Address & (GuestAddress.SegmentSize - 1));
             outcome.LeafSize = GuestAddress.SegmentSize;
-            outcome.Rights = entry.IsProtected ? Access.Read : Access.Read | Access.Write;
+            outcome.Rights = RightsOf(cell, request, entry.IsProtected);
             return Status.Ok;
         }
         if (!request.Slot.TracksEntries || space.Options.Policy == SplitPolicy.Never || !entry.IsWritable)
@@ -234,7 +234,7 @@ internal sealed class FaultResolver(AddressSpace space)
                 SpaceCounters.Add(ref _counters.Of(request.Thread).SegmentsGranted);
                 outcome.Done |= FaultDone.Granted;
                 Probe.At(Place.EntryGrants);
-                SummarizeDirtyLeaf(cell, true);
+                SummarizeDirtyLeaf(cell, request, true);
             }
             return Status.TryAgain;
         }
@@ -266,13 +266,13 @@ internal sealed class FaultResolver(AddressSpace space)
             }
             return Status.TryAgain;
         }
-        if (request.IsWrite && ((outcome.Done & FaultDone.Granted) != 0 || !Probe.LeavesOut(Step.NoSummaryForSecond)))
+        if (request.IsWrite && (request.Slot.ByGeneration || (outcome.Done & FaultDone.Granted) != 0 || !Probe.LeavesOut(Step.NoSummaryForSecond)))
         {
-            cell.SetSummary(request.Line); // rule 1, also for the second writer
+            Mark(cell, request, ref outcome); // rule 1, also for the second writer
         }
         outcome.HostAddress = page.Frame | (request.Address & (GuestAddress.PageSize - 1));
         outcome.LeafSize = GuestAddress.PageSize;
-        outcome.Rights = page.IsProtected ? Access.Read : Access.Read | Access.Write;
+        outcome.Rights = RightsOf(cell, request, page.IsProtected);
         return Status.Ok;
     }
 
@@ -297,9 +297,10 @@ internal sealed class FaultResolver(AddressSpace space)
             if (table.TryReplace(request.Page, seen, page))
             {
                 SpaceCounters.Add(ref _counters.Of(request.Thread).PagesMapped);
-                outcome.Done |= page.IsDirty ? FaultDone.Mapped | FaultDone.Granted : FaultDone.Mapped;
+                bool marks = page.IsDirty && !request.Slot.ByGeneration;
+                outcome.Done |= marks ? FaultDone.Mapped | FaultDone.Granted : FaultDone.Mapped;
                 Probe.At(Place.EntryGrants);
-                cell.SetSummary(page.IsDirty ? request.Line : 0);
+                cell.SetSummary(marks ? request.Line : 0);
             }
         }
         else if (!seen.IsWritable && !request.Slot.IsReadOnly)
@@ -310,11 +311,37 @@ internal sealed class FaultResolver(AddressSpace space)
         return Status.TryAgain;
     }
 
-    private static void SummarizeDirtyLeaf(SegmentCell cell, bool dirty)
+    private static void SummarizeDirtyLeaf(SegmentCell cell, in Request request, bool dirty)
     {
-        if (dirty)
+        if (dirty && !request.Slot.ByGeneration)
         {
             cell.SetSummary(SegmentCell.AllLines);
         }
+    }
+
+    /// <summary>Before a page whose entry has P = 0 is written: the summary bit; where the space tracks by generation the dense bit first.</summary>
+    private void Mark(SegmentCell cell, in Request request, ref FaultOutcome outcome)
+    {
+        if (!request.Slot.ByGeneration)
+        {
+            cell.SetSummary(request.Line);
+        }
+        else if (cell.Mark(request.Page) && request.Slot.Tracking is not null)
+        {
+            SpaceCounters.Add(ref _counters.Of(request.Thread).PagesGranted);
+            outcome.Done |= FaultDone.Granted;
+        }
+    }
+
+    /// <summary>By generation P = 0 says nothing of a logging slot: only a page whose dense bit is set may be written untold.</summary>
+    private static Access RightsOf(SegmentCell cell, in Request request, bool isProtected)
+    {
+        bool clean = false;
+        if (request.Slot is { ByGeneration: true, Tracking: not null } && !request.IsWrite && !isProtected)
+        {
+            clean = !cell.IsMarked(request.Page);
+            cell.SetSummary(clean ? 0 : request.Line); // rule 1
+        }
+        return isProtected || clean ? Access.Read : Access.Read | Access.Write;
     }
 }

@@ -126,7 +126,10 @@ internal static class RangeCalls
             {
                 return status;
             }
-            next = Math.Min(end, (next & ~(outcome.LeafSize - 1)) + outcome.LeafSize);
+            // By generation a leaf is written page by page.
+            bool byPage = (access & Access.Write) != 0 && space.Map.Find(next) is { ByGeneration: true, Tracking: not null };
+            ulong step = byPage ? GuestAddress.PageSize : outcome.LeafSize;
+            next = Math.Min(end, (next & ~(step - 1)) + step);
         }
         return Status.Ok;
     }
@@ -164,8 +167,12 @@ internal static class RangeCalls
                     status = new RangeUnmapper(space, slot, map, insist: false).Unmap(from, to, out next);
                 }
             }
-            int grace = space.Limbo.GraceAndReclaim();
             next = status == Status.Ok ? end : next;
+            if (forget && space.Options.ByGeneration)
+            {
+                PourDenseBits(space, address, next); // before the bump and the grace, which end the rights that they gave (rule 25)
+            }
+            int grace = space.Limbo.GraceAndReclaim();
             bool timedOut = grace != Status.Ok || status is not (Status.Ok or Status.NoMemory); // now, or halfway
             if (forget && !timedOut)
             {
@@ -205,12 +212,27 @@ internal static class RangeCalls
         return outcome == SplitOutcome.NoMemory ? Status.NoMemory : Status.Ok;
     }
 
+    /// <summary>Moves dense bits of start..end-1 into the logs, where they are forgotten or kept. Under the configuration lock.</summary>
+    private static void PourDenseBits(AddressSpace space, ulong start, ulong end)
+    {
+        foreach (Slot slot in space.Map.Slots)
+        {
+            if (slot.Tracking is not null && slot.Clips(start, end, out ulong from, out ulong to))
+            {
+                using (slot.Tracking.Hold())
+                {
+                    _ = new SegmentWalk(space, slot).Take(from, to, slot.Tracking.Log);
+                }
+            }
+        }
+    }
+
     /// <summary>Drops what the logs of slots whose truth is the tables hold of start..end-1. Under the configuration lock.</summary>
     private static void ForgetDirty(AddressSpace space, ulong start, ulong end)
     {
         foreach (Slot slot in space.Map.Slots)
         {
-            if (slot.TracksEntries && slot.Clips(start, end, out ulong from, out ulong to))
+            if (slot is { Tracking: not null, Backing: null } && slot.Clips(start, end, out ulong from, out ulong to))
             {
                 ulong dropped = slot.Tracking!.Drop(slot.PageOf(from), (to - from) >> GuestAddress.PageShift);
                 SpaceCounters.Add(ref space.Counters.Mine.PagesDiscarded, (long)dropped);

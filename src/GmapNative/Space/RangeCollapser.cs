@@ -70,7 +70,7 @@ internal sealed class RangeCollapser(AddressSpace space, Slot slot, SlotTracking
             return false;
         }
         bool dirty = !slot.IsReadOnly && (pages.IsDirty || !slot.TracksEntries);
-        if (dirty)
+        if (dirty && !slot.ByGeneration)
         {
             cell.SetSummary(SegmentCell.AllLines); // before the leaf lets stores through (rule 2)
         }

@@ -20,6 +20,10 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
     /// </summary>
     public long Take(ulong start, ulong end, in Outlet log, bool rearm = true)
     {
+        if (slot.ByGeneration)
+        {
+            return new DenseTake(space, slot, log, rearm).Take(start, end);
+        }
         long taken = 0;
         var freezer = default(SegmentFreezer);
         for (ulong at = start; at < end;)
@@ -38,6 +42,11 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
     /// </summary>
     public int TakeFreezing(ulong start, ulong end, SlotTracking tracking, DirtySink sink, ref long taken)
     {
+        if (slot.ByGeneration)
+        {
+            taken += new DenseTake(space, slot, tracking.Epoch, rearm: true, isEpoch: true).Take(start, end);
+            return Status.Ok;
+        }
         Span<ushort> dense = stackalloc ushort[GuestAddress.TableEntries];
         var freezer = new SegmentFreezer(space, slot, tracking, sink);
         var into = new Outlet(tracking.Sinks, sink, sink.Epoch);
@@ -56,6 +65,10 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
     /// <summary>Takes the pages of a bitmap word: bit i is page <paramref name="firstPage"/> + i of the slot.</summary>
     public long TakeMask(ulong firstPage, ulong mask, in Outlet log)
     {
+        if (slot.ByGeneration)
+        {
+            return new DenseTake(space, slot, log).TakeMask(firstPage, mask);
+        }
         long taken = 0;
         while (mask != 0)
         {

@@ -11,6 +11,9 @@ internal sealed record Slot(uint Id, ulong GuestAddress, ulong Size, ulong HostA
     /// <summary>The logs, while dirty pages are tracked.</summary>
     public SlotTracking? Tracking { get; init; }
 
+    /// <summary>Its space tracks by generation: dense bits are the truth (rule 25).</summary>
+    public bool ByGeneration { get; init; }
+
     /// <summary>Who knows the truth, where that is not the tables.</summary>
     public ISlotBacking? Backing { get; init; }
 
@@ -19,7 +22,7 @@ internal sealed record Slot(uint Id, ulong GuestAddress, ulong Size, ulong HostA
     public ulong Pages => Size >> Bits.GuestAddress.PageShift;
 
     /// <summary>Whether its entries are armed and taken (rule 21: a slot has one truth).</summary>
-    public bool TracksEntries => Tracking is not null && Backing is null;
+    public bool TracksEntries => Tracking is not null && Backing is null && !ByGeneration;
 
     /// <summary>What of start..end-1 lies in it; false: nothing.</summary>
     public bool Clips(ulong start, ulong end, out ulong from, out ulong to)

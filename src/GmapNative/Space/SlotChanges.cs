@@ -1,6 +1,7 @@
 using System.Threading;
 using GmapNative.Bits;
 using GmapNative.Memory;
+using GmapNative.Tables;
 
 namespace GmapNative.Space;
 
@@ -107,7 +108,11 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
             return Status.NoMemory;
         }
         long begin = Tell.Time(GmapEvents.Keywords.Slots);
-        var slot = new Slot(request.Id, request.GuestAddress, request.Size, request.HostAddress, request.ReadOnly) { Tracking = tracking };
+        var slot = new Slot(request.Id, request.GuestAddress, request.Size, request.HostAddress, request.ReadOnly)
+        {
+            Tracking = tracking,
+            ByGeneration = space.Options.ByGeneration,
+        };
         SlotMap map = space.Map.With(slot);
         space.Publish(map);
         space.Epochs.WaitForCalls();
@@ -194,6 +199,13 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         space.Publish(map);
         space.Epochs.WaitForCalls();
         int status = UnmapAll(old, map);
+        if (old.ByGeneration)
+        {
+            // Dense bits are set by right of an entry until the grace, and go with their segment table (rule 25).
+            int marked = Probe.LeavesOut(Step.DenseBitsBeforeGrace) ? Status.Ok : space.Limbo.GraceAndReclaim();
+            status = status != Status.Ok ? status : marked;
+            LastTake(old);
+        }
         RetireRegions(old, map);
         Probe.At(Place.Walked);
         int grace = space.Limbo.GraceAndReclaim();
@@ -219,9 +231,19 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
             nint table = map.HasSlot(region, GuestAddress.RegionThirdSize) ? 0 : space.Tree.UnlinkRegion(region, map);
             if (table != 0)
             {
+                RetireDenseBits((ulong)table);
                 space.Limbo.Add(table, TableKind.Segment);
             }
             space.Tree.RefreshRegionToken(region, map);
+        }
+    }
+
+    private void RetireDenseBits(ulong segmentTable)
+    {
+        DenseBits dense = new SegmentTable(segmentTable).Dense;
+        if (dense.Origin != 0)
+        {
+            space.Limbo.Add((nint)dense.Origin, TableKind.DenseBits);
         }
     }
 
@@ -329,9 +351,13 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
                 old.Tracking.Everyone.OrRange(0, old.Pages);
             }
         }
+        else if (old.Tracking is null)
+        {
+            _ = new SegmentWalk(space, old).Take(old.GuestAddress, old.End, log: null); // only the dense bits of a slot that goes
+        }
         else
         {
-            using (old.Tracking!.Turn.Hold())
+            using (old.Tracking.Turn.Hold())
             {
                 _ = new SegmentWalk(space, old).Take(old.GuestAddress, old.End, old.Tracking.Everyone);
             }

@@ -20,6 +20,12 @@ internal sealed record SpaceOptions
 
     public SplitPolicy Policy { get; init; }
 
+    /// <summary>
+    /// What is the truth about written pages: the generation and dense bits (rule 25), or the entries (and the kernel, where a slot has
+    /// a backing).
+    /// </summary>
+    public bool ByGeneration { get; init; }
+
     /// <summary>Whether 1 MB leaves are used where they fit.</summary>
     public bool Huge { get; init; } = true;
 }

@@ -35,7 +35,7 @@ internal static class Translator
         {
             outcome.HostAddress = entry.Frame | (address & (GuestAddress.SegmentSize - 1));
             outcome.LeafSize = GuestAddress.SegmentSize;
-            return Judge(space, address, write, entry.IsProtected, ref outcome);
+            return Judge(space, address, write, entry.IsProtected || IsClean(space, cell, address), ref outcome);
         }
         PageEntry page = new PageTable(entry.TableOrigin).Load(GuestAddress.PageIndex(address));
         if (page.IsAged)
@@ -48,7 +48,7 @@ internal static class Translator
         }
         outcome.HostAddress = page.Frame | (address & (GuestAddress.PageSize - 1));
         outcome.LeafSize = GuestAddress.PageSize;
-        return Judge(space, address, write, page.IsProtected || entry.IsProtected, ref outcome);
+        return Judge(space, address, write, page.IsProtected || entry.IsProtected || IsClean(space, cell, address), ref outcome);
     }
 
     /// <summary>
@@ -63,6 +63,10 @@ internal static class Translator
         outcome.Reason = FaultReason.NotMapped;
         return exceptionOfLevel;
     }
+
+    /// <summary>Whether a store must be marked first although its entry has P = 0: only by generation (rule 25).</summary>
+    private static bool IsClean(AddressSpace space, SegmentCell cell, ulong address) =>
+        space.Options.ByGeneration && !cell.IsMarked(GuestAddress.PageIndex(address)) && space.Map.Find(address)?.Tracking is not null;
 
     private static int Aged(int exceptionOfLevel, ref FaultOutcome outcome)
     {

@@ -39,6 +39,20 @@ internal readonly unsafe struct SegmentCell(ulong* entry, uint* summary)
         Probe.At(Place.SummaryCleared);
     }
 
+    /// <summary>Whether the dense bit of a page is set, where the space tracks by generation.</summary>
+    public bool IsMarked(int page) => Dense.IsSet(page);
+
+    /// <summary>Sets the dense bit of a page, then its summary bit (rules 1 and 25); true if this call set the dense one.</summary>
+    public bool Mark(int page)
+    {
+        bool marked = Dense.Set(page);
+        if (marked || !Probe.LeavesOut(Step.NoSummaryForSecond))
+        {
+            SetSummary(1u << (page / PageTable.LinePages));
+        }
+        return marked;
+    }
+
     /// <summary>
     /// Takes the lock of a segment that has a page table, waiting for its holder, who never blocks. False if the entry is no table
     /// (any more). Rule 17. For those who never meet a frozen segment: they hold the harvest turn of its slot.
@@ -70,6 +84,16 @@ internal readonly unsafe struct SegmentCell(ulong* entry, uint* summary)
     {
         Interlocked.And(ref *_entry, ~(SegmentEntry.FrozenBit | SegmentEntry.Protect));
         Probe.At(Place.SegmentThawed);
+    }
+
+    private DenseSegment Dense
+    {
+        get
+        {
+            // Entries are 16 KB aligned: the table and its link to the dense bits are found from any of them.
+            ulong table = (ulong)_entry & ~(ulong)(SegmentTable.SummaryOffset - 1);
+            return new SegmentTable(table).Dense.Segment((int)(((ulong)_entry - table) / sizeof(ulong)));
+        }
     }
 
     private bool TryTake(bool freezes, out PageTable table, out bool frozen)

@@ -6,18 +6,25 @@ using GmapNative.Bits;
 
 namespace GmapNative.Tables;
 
-/// <summary>A live segment table: 2048 entries (16 KB aligned) and 2048 summary words behind them.</summary>
+/// <summary>
+/// A live segment table: 2048 entries (16 KB aligned), 2048 summary words behind them, and where the space tracks by generation the
+/// address of its dense bits.
+/// </summary>
 internal readonly unsafe struct SegmentTable(ulong origin)
 {
     private const int PrefetchedLines = 4;
     private const int LineBytes = PageTable.LinePages * sizeof(ulong);
 
     public const int SummaryOffset = GuestAddress.TableEntries * sizeof(ulong);
+    public const int DenseOffset = SummaryOffset + (GuestAddress.TableEntries * sizeof(uint));
 
     // A segment table of the arena: 32 KB, aligned, not reused before a grace.
     private readonly ulong* _entries = (ulong*)origin;
 
     public ulong Origin => (ulong)_entries;
+
+    /// <summary>Written before the table is linked, and never again.</summary>
+    public DenseBits Dense => new(*DenseLink);
 
     public SegmentCell Cell(int index) => new(_entries + index, Summaries + index);
 
@@ -52,9 +59,11 @@ internal readonly unsafe struct SegmentTable(ulong origin)
         }
     }
 
-    /// <summary>Fills an unlinked table with tokens; clears its summary words.</summary>
-    public void Initialize(ulong regionBase, ITokenSource tokens)
+    /// <summary>Fills an unlinked table with tokens; clears its summary words and the dense bits that it is given (0: none).</summary>
+    public void Initialize(ulong regionBase, ITokenSource tokens, nint dense = 0)
     {
+        *DenseLink = (ulong)dense;
+        new DenseBits((ulong)dense).Initialize();
         for (int i = 0; i < GuestAddress.TableEntries; i++)
         {
             ulong address = regionBase + ((ulong)i << GuestAddress.SegmentShift);
@@ -74,6 +83,8 @@ internal readonly unsafe struct SegmentTable(ulong origin)
         }
         return tables;
     }
+
+    private ulong* DenseLink => (ulong*)((byte*)_entries + DenseOffset);
 
     private uint* Summaries => (uint*)((byte*)_entries + SummaryOffset);
 }

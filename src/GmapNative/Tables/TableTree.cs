@@ -15,11 +15,13 @@ internal sealed unsafe class TableTree
 {
     private readonly TablePool _pool;
     private readonly SpaceWords* _words; // in a control page of the arena, alive until the space is destroyed and graced
+    private readonly bool _dense;
 
-    private TableTree(TablePool pool, SpaceWords* words)
+    private TableTree(TablePool pool, SpaceWords* words, bool dense)
     {
         _pool = pool;
         _words = words;
+        _dense = dense;
     }
 
     public Asce Asce => new(Volatile.Read(ref _words->Asce));
@@ -37,10 +39,12 @@ internal sealed unsafe class TableTree
     public static TableType TopFor(ulong limit) =>
         limit < Asce.SpanOf(TableType.Segment) ? TableType.Segment : TableType.RegionThird;
 
-    /// <summary>A space with an empty top table; null when the arena is exhausted.</summary>
-    public static TableTree? TryCreate(TablePool pool, SpaceWords* words, TableType top, ITokenSource tokens)
+    /// <summary>
+    /// A space with an empty top table; null when the arena is exhausted. <paramref name="dense"/>: segment tables have dense bits.
+    /// </summary>
+    public static TableTree? TryCreate(TablePool pool, SpaceWords* words, TableType top, ITokenSource tokens, bool dense)
     {
-        var tree = new TableTree(pool, words);
+        var tree = new TableTree(pool, words, dense);
         ulong origin = tree.NewTop(top, tokens);
         if (origin == 0)
         {
@@ -101,20 +105,18 @@ internal sealed unsafe class TableTree
                 Probe.At(Place.Waiting);
                 continue; // the top is being changed; slots never lie beyond it
             }
-            nint table = _pool.TryAllocate(TableKind.Segment);
+            nint table = NewSegmentTable(address & ~(GuestAddress.RegionThirdSize - 1), tokens);
             if (table == 0)
             {
                 return false;
             }
-            ulong regionBase = address & ~(GuestAddress.RegionThirdSize - 1);
-            new SegmentTable((ulong)table).Initialize(regionBase, tokens);
             var top = new RegionTable(asce.Origin);
             int index = GuestAddress.RegionThirdIndex(address);
             RegionEntry seen = top.Load(index);
             Probe.At(Place.EntryLoaded);
             if (!seen.IsInvalid || !top.TryReplace(index, seen, RegionEntry.Table(TableType.RegionThird, (ulong)table)))
             {
-                _pool.Free(table, TableKind.Segment); // another thread was first
+                FreeEmpty(new SegmentTable((ulong)table)); // another thread was first
             }
         }
         return true;
@@ -243,21 +245,42 @@ internal sealed unsafe class TableTree
                 _pool.Free((nint)entry.TableOrigin, TableKind.Page);
             }
         }
+        FreeEmpty(table);
+    }
+
+    private void FreeEmpty(SegmentTable table)
+    {
+        if (_dense)
+        {
+            _pool.Free((nint)table.Dense.Origin, TableKind.DenseBits);
+        }
         _pool.Free((nint)table.Origin, TableKind.Segment);
+    }
+
+    /// <summary>A segment table of tokens, not linked, with its dense bits; 0: no memory.</summary>
+    private nint NewSegmentTable(ulong regionBase, ITokenSource tokens)
+    {
+        nint dense = _dense ? _pool.TryAllocate(TableKind.DenseBits) : 0;
+        nint table = _dense && dense == 0 ? 0 : _pool.TryAllocate(TableKind.Segment);
+        if (table != 0)
+        {
+            new SegmentTable((ulong)table).Initialize(regionBase, tokens, dense);
+        }
+        else if (dense != 0)
+        {
+            _pool.Free(dense, TableKind.DenseBits);
+        }
+        return table;
     }
 
     private ulong NewTop(TableType top, ITokenSource tokens)
     {
-        nint table = _pool.TryAllocate(top == TableType.Segment ? TableKind.Segment : TableKind.Region);
-        if (table == 0)
-        {
-            return 0;
-        }
         if (top == TableType.Segment)
         {
-            new SegmentTable((ulong)table).Initialize(0, tokens);
+            return (ulong)NewSegmentTable(0, tokens);
         }
-        else
+        nint table = _pool.TryAllocate(TableKind.Region);
+        if (table != 0)
         {
             new RegionTable((ulong)table).Initialize(tokens);
         }

@@ -5,7 +5,7 @@ namespace GmapNative.Tests.Interleaving;
 /// <summary>Bugs that somebody could make in gmap_inline.h, each with a scenario in which a schedule shows it.</summary>
 internal static class HeaderTwins
 {
-    private const string SetSummary = "  gmap_summary_(segment, guest_addr);\n";
+    private const string SetSummary = "  gmap_mark_(view, segment, guest_addr);\n";
     private const string EndOfGrant = "GMAP_PAGE_DIRTY | GMAP_PAGE_SOFT_DIRTY | GMAP_PAGE_YOUNG));\n";
     private const string LoadPage = "  entry = GMAP_ATOMIC_LOAD(page);\n";
     private const string EnterStore = "  GMAP_ATOMIC_STORE_RELEASE(&view->inside, (view->inside | 1u) + 2u);\n";

@@ -56,7 +56,7 @@ internal readonly record struct Operation(Kind Kind, uint A, uint B, uint C, uin
 }
 
 /// <summary>A space's options and what is done to it.</summary>
-internal sealed record Sequence(SplitPolicy Policy, bool Huge, bool Regions, Operation[] Operations)
+internal sealed record Sequence(SplitPolicy Policy, bool Huge, bool Regions, bool ByGeneration, Operation[] Operations)
 {
     private const int LongestLength = 40;
     private const int MostSlotsFirst = 4;
@@ -66,13 +66,14 @@ internal sealed record Sequence(SplitPolicy Policy, bool Huge, bool Regions, Ope
             (6, CsCheck.Gen.Const(SplitPolicy.Lazy)), (3, CsCheck.Gen.Const(SplitPolicy.Never)), (1, CsCheck.Gen.Const(SplitPolicy.Eager))),
         CsCheck.Gen.Frequency((9, CsCheck.Gen.Const(true)), (1, CsCheck.Gen.Const(false))),
         CsCheck.Gen.Bool,
+        CsCheck.Gen.Bool,
         Operation.Gen.Array[1, MostSlotsFirst],
         Operation.Gen.Array[0, LongestLength],
-        (policy, huge, regions, first, then) => new Sequence(
-            policy, huge, regions, [.. first.Select((operation, i) => operation with { Kind = Kind.Slot, A = (uint)i }), .. then]));
+        (policy, huge, regions, byGeneration, first, then) => new Sequence(
+            policy, huge, regions, byGeneration, [.. first.Select((operation, i) => operation with { Kind = Kind.Slot, A = (uint)i }), .. then]));
 
     public override string ToString() =>
-        $"new Sequence(SplitPolicy.{Policy}, {(Huge ? "true" : "false")}, {(Regions ? "true" : "false")}, [\n    "
+        $"new Sequence(SplitPolicy.{Policy}, {(Huge ? "true" : "false")}, {(Regions ? "true" : "false")}, {(ByGeneration ? "true" : "false")}, [\n    "
         + string.Join(",\n    ", Operations) + "])";
 
     /// <summary>This sequence without operations that it does not need in order to fail.</summary>

@@ -23,8 +23,11 @@ internal sealed record ReferenceSlot(uint Id, ulong Start, ulong Size, ulong Hos
     /// <summary>Pages (guest numbers) that the kernel saw written, where a backing is the truth; else null.</summary>
     public HashSet<ulong>? Kernel { get; init; }
 
-    /// <summary>Whether the tables are the truth of what is dirty.</summary>
-    public bool Tracked => Log is not null && Kernel is null;
+    /// <summary>Whether mappings are the truth of what is dirty.</summary>
+    public bool Tracked => Log is not null && Kernel is null && Marked is null;
+
+    /// <summary>Pages (guest numbers) written since they were last taken, where the space tracks by generation; else null.</summary>
+    public HashSet<ulong>? Marked { get; init; }
 
     public ulong End => Start + Size;
 
@@ -39,7 +42,7 @@ internal sealed record ReferenceSlot(uint Id, ulong Start, ulong Size, ulong Hos
 /// A space as it is documented, slow and without tables: a dictionary of mapped 4 KB pages (true: written since it was last made
 /// clean), the segments that are leaves or have page tables, and the slots.
 /// </summary>
-internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge)
+internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge, bool byGeneration = false)
 {
     private readonly Dictionary<ulong, bool> _pages = [];
     private readonly HashSet<ulong> _leaves = [];
@@ -104,14 +107,18 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
         {
             _pages[page] = beginsDirty;
             PagesMapped++;
-            done |= FaultDone.Mapped | (beginsDirty ? FaultDone.Granted : 0);
+            done |= FaultDone.Mapped | (beginsDirty && slot.Marked is null ? FaultDone.Granted : 0);
         }
         else if (write && !dirty)
         {
             done |= Grant(page, 1);
         }
+        done |= write ? Mark(slot, page) : 0;
         return Mapping(slot, address) with { Done = done };
     }
+
+    /// <summary>A store that was marked, by generation.</summary>
+    public void Stored(ReferenceSlot slot, ulong page) => slot.Marked?.Add(page);
 
     /// <summary>What the mappings say, as the machine would find it from the top table down.</summary>
     public Answer Translate(ulong address, bool write)
@@ -138,12 +145,13 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
         {
             return new(_leaves.Contains(segment) ? Status.SegmentTranslation : Status.PageTranslation, FaultReason.NeedsFault);
         }
-        return !write || dirty ? Mapping(slot!, address)
+        return !write || (dirty && !IsClean(slot!, address >> 12)) ? Mapping(slot!, address)
             : new(Status.Protection, slot!.ReadOnly ? FaultReason.ReadOnlySlot : FaultReason.NeedsFault);
     }
 
     public void Create(ReferenceSlot slot, bool initiallyDirty)
     {
+        slot = slot with { Marked = byGeneration ? [] : null };
         Slots.Add(slot.Id, slot);
         Armings += slot.Log is null ? 0 : 1;
         if (initiallyDirty)
@@ -179,7 +187,7 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
         }
         if (old.Log is not null && !log && wantsFinal)
         {
-            if (old.Tracked)
+            if (old.Kernel is null)
             {
                 Take(old, old.FirstPage, old.Pages);
             }
@@ -201,6 +209,7 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
                 Take(slot, slot.FirstPage, slot.Pages); // what was dirty before logging is history
             }
             slot.Kernel?.Clear();
+            slot.Marked?.Clear();
             slot.Log!.Clear();
             slot.Log.UnionWith(initiallyDirty ? PagesOf(slot) : []);
         }
@@ -273,7 +282,16 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
         Status.Ok,
         Host: slot.Host + (address - slot.Start),
         LeafSize: _leaves.Contains(address >> 20) ? GuestAddress.SegmentSize : GuestAddress.PageSize,
-        Rights: _pages[address >> 12] ? Access.Read | Access.Write : Access.Read);
+        Rights: _pages[address >> 12] && !IsClean(slot, address >> 12) ? Access.Read | Access.Write : Access.Read);
+
+    private static bool IsClean(ReferenceSlot slot, ulong page) => slot.Log is not null && slot.Marked?.Contains(page) == false;
+
+    private FaultDone Mark(ReferenceSlot slot, ulong page)
+    {
+        bool granted = slot.Marked?.Add(page) == true && slot.Log is not null;
+        PagesGranted += granted ? 1 : 0;
+        return granted ? FaultDone.Granted : 0;
+    }
 
     private static Answer Missing(ReferenceSlot? slot, int code) =>
         slot is null ? new(Status.Addressing, FaultReason.NoSlot) : new(code, FaultReason.NotMapped);
@@ -321,9 +339,9 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
         long taken = 0;
         foreach (ulong page in Pages(first, count).Where(page => DirtyInTruth(slot, page)))
         {
-            if (slot.Kernel is not null)
+            if ((slot.Kernel ?? slot.Marked) is { } truth)
             {
-                slot.Kernel.Remove(page);
+                truth.Remove(page);
                 slot.Log?.Add(page);
                 taken++;
                 continue;

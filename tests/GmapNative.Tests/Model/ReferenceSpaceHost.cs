@@ -95,13 +95,13 @@ internal sealed partial class ReferenceSpace
         return seen == Translate(address, write: false);
     }
 
-    private bool DirtyInTruth(ReferenceSlot slot, ulong page) => slot.Kernel?.Contains(page) ?? _pages.GetValueOrDefault(page);
+    private bool DirtyInTruth(ReferenceSlot slot, ulong page) => (slot.Kernel ?? slot.Marked)?.Contains(page) ?? _pages.GetValueOrDefault(page);
 
     private static void Collect(ReferenceSlot slot)
     {
-        if (slot.Kernel is not null)
+        if ((slot.Kernel ?? slot.Marked) is { } truth)
         {
-            slot.Log?.UnionWith(slot.Kernel);
+            slot.Log?.UnionWith(truth);
         }
     }
 }

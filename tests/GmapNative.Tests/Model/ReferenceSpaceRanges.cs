@@ -57,8 +57,11 @@ internal sealed partial class ReferenceSpace
     public void Discard(ulong start, ulong end)
     {
         Unmap(start, end);
-        foreach (ReferenceSlot slot in Slots.Values.Where(slot => slot.Tracked))
+        foreach (ReferenceSlot slot in Slots.Values.Where(slot => slot is { Log: not null, Kernel: null }))
         {
+            ulong[] marked = [.. slot.Marked?.Where(page => page << 12 >= start && page << 12 < end) ?? []];
+            slot.Marked?.ExceptWith(marked);
+            slot.Log!.UnionWith(marked);
             PagesDiscarded += slot.Log!.RemoveWhere(page => page << 12 >= start && page << 12 < end);
         }
     }

@@ -28,7 +28,7 @@ internal sealed unsafe partial class SpaceDriver
     {
         _test = test;
         ulong limit = test.Space.Options.Limit;
-        _model = new ReferenceSpace(limit, sequence.Policy, sequence.Huge);
+        _model = new ReferenceSpace(limit, sequence.Policy, sequence.Huge, sequence.ByGeneration);
         _writer = new HeaderWriter(test.View);
     }
 
@@ -36,7 +36,7 @@ internal sealed unsafe partial class SpaceDriver
     public static string? Run(Sequence sequence, Dictionary<string, int>? seen)
     {
         ulong limit = (sequence.Regions ? 8UL << 30 : 1UL << 31) - 1;
-        var options = new SpaceOptions { Limit = limit, Policy = sequence.Policy, Huge = sequence.Huge };
+        var options = new SpaceOptions { Limit = limit, Policy = sequence.Policy, Huge = sequence.Huge, ByGeneration = sequence.ByGeneration };
         var test = new TestSpace(options);
         string? wrong = Run(sequence, test, seen);
         string? leaks = test.Close();

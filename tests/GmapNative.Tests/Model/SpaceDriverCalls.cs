@@ -51,6 +51,7 @@ internal sealed unsafe partial class SpaceDriver
         Same(status, model.Status, $"inline store at {address:x}");
         // A clean page is granted without a call; a leaf that is not dirty takes one.
         bool inTable = _model.Translate(address, write: true).LeafSize == TestSpace.Page && (model.Done & ~FaultDone.Granted) == 0;
+        inTable |= _test.Space.Options.ByGeneration; // every page that may be written is marked without a call
         bool mustAsk = before.Status != Status.Ok && !(before is { Status: Status.Protection, Reason: FaultReason.NeedsFault } && inTable);
         Same(asked, mustAsk, $"inline store at {address:x} asks");
         _grantedInline += asked ? 0 : _model.PagesGranted - granted;
@@ -138,7 +139,8 @@ internal sealed unsafe partial class SpaceDriver
             Answer answer = _model.Fault(stop, write);
             expected = answer.Status;
             CountFault(answer.Status, write);
-            stop = expected != Status.Ok ? stop : Math.Min(start + size, (stop & ~(answer.LeafSize - 1)) + answer.LeafSize);
+            ulong step = write && _model.Find(stop) is { Marked: not null, Log: not null } ? TestSpace.Page : answer.LeafSize;
+            stop = expected != Status.Ok ? stop : Math.Min(start + size, (stop & ~(step - 1)) + step);
         }
         int status = RangeCalls.Populate(_test.Space, start, size, write ? Access.Write : Access.Read, out ulong next);
         Same((status, next), (expected, stop), $"populate at {start:x}");

@@ -44,7 +44,11 @@ internal sealed unsafe class TestSpace : IDisposable
     {
         nint words = Engine.Control.TryAllocate();
         Assert.That(words, Is.Not.Zero);
-        var view = new View(words, Space.Words, ViewWords.InlineVersion, Engine.ClosedSpace) { Vcpu = (ulong)words };
+        var view = new View(words, Space.Words, ViewWords.InlineVersion, Engine.ClosedSpace)
+        {
+            Vcpu = (ulong)words,
+            MarksDenseBits = Space.Options.ByGeneration,
+        };
         lock (_views)
         {
             _views.Add(view);
