@@ -185,12 +185,12 @@ typedef struct gmap_engine_stats {
   uint32_t flags;                  /* 0 */
   uint64_t reserved_bytes;         /* address space, guard pages not included */
   uint64_t limit_bytes;            /* arena_bytes */
-  uint64_t committed_bytes;        /* backed by memory, logs included: the sum of those in bytes below but limbo_bytes */
+  uint64_t committed_bytes;        /* backed by memory, logs included: the sum of those below but limbo_bytes, spaces */
   uint64_t locked_bytes;           /* equal to committed_bytes where everything could be pinned */
   uint64_t region_table_bytes;     /* 16 KB each */
   uint64_t segment_table_bytes;    /* 16 KB each and 8 KB of summary words, in blocks of 32 KB */
   uint64_t page_table_bytes;       /* 2 KB each */
-  uint64_t limbo_bytes;            /* unlinked tables that wait for grace; contained in the three above and in dense_bytes */
+  uint64_t limbo_bytes;            /* unlinked tables that wait for grace; contained in the bytes of their kinds */
   uint64_t log_bytes;              /* dirty logs of slots */
   uint64_t view_bytes;             /* views, closed ones included, and control words */
   uint64_t free_bytes;             /* committed and unused */
@@ -218,10 +218,10 @@ GMAP_API gmap_status gmap_engine_get_stats(uint64_t engine, gmap_engine_stats *s
 #define GMAP_DIRTY_GLOBAL 1u /* later, GMAP_EOPNOTSUPP */
 
 #define GMAP_TRACK_ENTRIES 0u    /* the tables are the truth (or the kernel, for a slot with a backing) */
-#define GMAP_TRACK_GENERATION 1u /* for translating hosts: entries are never armed, leaves stay whole; one bit a page is the
-                                    truth, set by the inline header and gmap_fault, and a harvest re-arms by the
-                                    generation that ends cached rights. Its tables say nothing of clean pages to
-                                    another machine. No backings (GMAP_EOPNOTSUPP) */
+/* For hosts that walk the tables themselves: entries are never armed and leaves stay whole. The truth is one bit a page,
+ * set by the inline header and by gmap_fault, and a harvest re-arms by the generation that ends cached rights. The tables
+ * tell another machine nothing of clean pages. No backings: GMAP_EOPNOTSUPP. */
+#define GMAP_TRACK_GENERATION 1u
 
 typedef struct gmap_space_config {
   uint32_t struct_size;

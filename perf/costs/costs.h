@@ -91,6 +91,7 @@ int plot(const char *path, const picture *p, const curve *curves, int n);
 enum guest_kind {
   LOGGED,
   LOGGED_PGSTE,  // page tables of 4 KB, where guest_has_pgste
+  BY_GENERATION, // logged, by a space that tracks by generation
   UNLOGGED,
   UNLOGGED_PAGES // mapped by 4 KB pages only
 };
@@ -116,6 +117,7 @@ uint64_t pattern_make(uint64_t *pattern, uint64_t words, double share, unsigned 
 // ---- the sections --------------------------------------------------------------------------------------------------
 
 void harvests(const char *plots); // harvests.c: by dirty share, by guest size; the pictures go to that folder
+void generation(void);            // generation.c: harvests for a host that translates by itself
 void beside(void);                // beside.c: harvests while vcpus run
 void held_up(void);               // held.c: harvests that a reader holds up
 void accesses(void);              // accesses.c: loads, stores, first stores
@@ -130,6 +132,9 @@ int scaling(void);                // scaling.c: what a second, a fourth, an eigh
 // ---- small things --------------------------------------------------------------------------------------------------
 
 extern volatile uint64_t sink;
+
+// Takes the near caches: a guest works between two harvests (harvests.c).
+void sweep(void);
 
 // Makes a page dirty by the inline header. The caller is inside, or leaves after it.
 static inline void guest_store(guest *g, uint64_t guest_addr) {

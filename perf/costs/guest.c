@@ -38,7 +38,8 @@ static void open_guest(guest *g, uint64_t gib, enum guest_kind kind, uint64_t ho
   engine.arena_bytes = (gib * (kind == LOGGED_PGSTE ? 5 : 3) + 64) * MIB; // page tables take 2 or 4 MiB a GiB
   space.huge = kind == UNLOGGED_PAGES ? GMAP_HUGE_NONE : GMAP_HUGE_1M;
   space.table_format = kind == LOGGED_PGSTE ? GMAP_TABLE_4K_PGSTE : GMAP_TABLE_2K;
-  slot.flags = kind == LOGGED || kind == LOGGED_PGSTE ? GMAP_SLOT_LOG_DIRTY : 0;
+  space.tracking = kind == BY_GENERATION ? GMAP_TRACK_GENERATION : GMAP_TRACK_ENTRIES;
+  slot.flags = kind <= BY_GENERATION ? GMAP_SLOT_LOG_DIRTY : 0;
   CHECK(gmap_engine_create(&engine, &g->engine));
   CHECK(gmap_space_create(g->engine, &space, &g->space));
   CHECK(gmap_slot_set(g->space, &slot));

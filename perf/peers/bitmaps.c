@@ -43,6 +43,15 @@ uint64_t peer_bitmap_take(peer_guest *guest) {
   return dirty;
 }
 
+uint64_t peer_bitmap_copy(peer_guest *guest) {
+  uint64_t *restrict live = guest->live, *restrict out = guest->out, dirty = 0;
+  for (uint64_t i = 0; i < guest->words; i++) {
+    out[i] = __atomic_exchange_n(live + i, 0, __ATOMIC_SEQ_CST);
+    dirty += (uint64_t)__builtin_popcountll(out[i]);
+  }
+  return dirty;
+}
+
 uint64_t peer_bitmap_take_rearm(peer_guest *guest) {
   uint64_t *restrict live = guest->live, *restrict out = guest->out, dirty = 0;
   for (uint64_t i = 0; i < guest->words; i += 8) {

@@ -30,7 +30,9 @@ void peer_memory_free(void *memory, size_t size);
 
 // Exchanges the words that are not zero (eight clean ones are passed over by AVX2), merges into `out`, counts.
 uint64_t peer_bitmap_take(peer_guest *guest);
-// The same, and each entry found is armed again by a locked and.
+// As QEMU does it: every word is exchanged, whatever it holds, and copied into `out`; counted.
+uint64_t peer_bitmap_copy(peer_guest *guest);
+// As peer_bitmap_take, and each entry found is armed again by a locked and.
 uint64_t peer_bitmap_take_rearm(peer_guest *guest);
 // Exchanges and decodes into a list of pages, then arms these entries again by a locked and each.
 uint64_t peer_bitmap_list_rearm(peer_guest *guest);

@@ -218,6 +218,9 @@ internal enum Step
     /// <summary>Rule 25: the dense bits of a slot that goes are collected before the grace, and not after it.</summary>
     DenseBitsBeforeGrace,
 
+    /// <summary>Rule 25: a discard takes dense bits after its grace, when rights that they gave may be cached again.</summary>
+    DiscardAfterGrace,
+
     /// <summary>Rule 19: what is soft-dirty from before the arming stays so.</summary>
     StaleSoftDirtyKept,
 }

@@ -112,7 +112,7 @@ internal sealed unsafe partial class Machine
         ReferenceSpace model = vcpu.Space.Model;
         Answer before = model.Translate(address, write: true);
         bool grantable = before is { Status: Status.Protection, Reason: GmapNative.Space.FaultReason.NeedsFault }
-            && model.HasTable(address);
+            && (model.HasTable(address) || model.ByGeneration);
         bool goes = vcpu is { Speaks: true, IsOpen: true } && (before.Status == 0 || grantable);
         bool asks = vcpu.Inline!.Store(address, out nint host) != 0;
         Same(asks, !goes, "asks");

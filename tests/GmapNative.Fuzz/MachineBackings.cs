@@ -35,7 +35,7 @@ internal sealed unsafe partial class Machine
         _expected.If(space is null, Status.BadHandle).If(bad, Status.Invalid).If(AnyInside, Status.Deadlock)
             .If(space is not null && slot is null, Status.NoEntry).If(slot?.Kernel is not null || taken, Status.Busy)
             .If(slot is not null && !guest.Has(slot.Host), Status.Fault)
-            .If(none, Status.NotSupported).If(none, Status.NotPermitted);
+            .If(none || (slot is not null && space!.Model.ByGeneration), Status.NotSupported).If(none, Status.NotPermitted);
         int status = library.BackingAttach(handle, id, given, made);
         if (!Check(status, TimesOut(space) ? Status.TimedOut : 0))
         {

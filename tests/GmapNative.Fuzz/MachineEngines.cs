@@ -127,7 +127,7 @@ internal sealed unsafe partial class Machine
 
     private static void CheckEngine(EngineState engine, in EngineStats stats)
     {
-        ulong tables = stats.region_table_bytes + stats.segment_table_bytes + stats.page_table_bytes;
+        ulong tables = stats.region_table_bytes + stats.segment_table_bytes + stats.page_table_bytes + stats.dense_bytes;
         Same(stats.committed_bytes, tables + stats.log_bytes + stats.view_bytes + stats.free_bytes, "committed_bytes");
         Same(stats.spaces, (ulong)engine.Spaces.Count, "spaces");
         That(stats.locked_bytes <= stats.committed_bytes && stats.limbo_bytes <= tables, "locked or limbo bytes");
@@ -135,6 +135,7 @@ internal sealed unsafe partial class Machine
         foreach (SpaceState space in engine.Spaces)
         {
             linked += ((ulong)space.Model.Regions << 14) + ((ulong)space.Model.SegmentTables << 15) + ((ulong)space.Model.PageTables << 11);
+            linked += space.Model.ByGeneration ? (ulong)space.Model.SegmentTables << 16 : 0;
         }
         Same(tables - stats.limbo_bytes, linked, "bytes of linked tables");
         if (engine.Patience != Patience.Short)

@@ -56,6 +56,10 @@ internal sealed unsafe partial class Machine
         {
             Same(next is null ? _start + _size : *next, _start + _size, "next");
             Take(space!, _start, _start + _size, forget && good == 0);
+            if (forget && good != 0)
+            {
+                space!.Model.PourMarked(_start, _start + _size);
+            }
         }
         return status;
     }
@@ -87,7 +91,8 @@ internal sealed unsafe partial class Machine
         }
         // A block of 64 KB for each table and page of views is more than they can take; a segment and a page table are needed.
         GmapNative.Exports.Abi.EngineStats stats = FiguresOf(engine);
-        ulong blocks = (stats.segment_table_bytes >> 15) + (stats.region_table_bytes >> 14) + ((stats.view_bytes + 4095) >> 12) + 2;
+        ulong blocks = (stats.segment_table_bytes >> 15) + (stats.region_table_bytes >> 14) + ((stats.view_bytes + 4095) >> 12)
+            + (stats.dense_bytes >> 16) + 3;
         bool mustFit = stats.locked_bytes == stats.committed_bytes && stats.log_bytes + (blocks << 16) <= stats.limit_bytes;
         int status = library.Fault(vcpu.Handle, address, access, null);
         That(!mustFit || status == 0, $"status {status} of a fault after memory came back");
@@ -177,7 +182,8 @@ internal sealed unsafe partial class Machine
             bool runsOut = tight && status == Status.NoMemory && at == *next;
             Answer answer = Resolved(space!, runsOut ? status : Copies(space!.Model, at, 1, write), at, write);
             good = answer.Status;
-            at = good != 0 ? at : Math.Min(_start + _size, (at & ~(answer.LeafSize - 1)) + answer.LeafSize);
+            ulong step = write && space!.Model.Find(at) is { Marked: not null, Log: not null } ? 0x1000 : answer.LeafSize;
+            at = good != 0 ? at : Math.Min(_start + _size, (at & ~(step - 1)) + step);
         }
         Same((status, next is null ? at : *next), (good, at), "populate");
         return status;

@@ -22,12 +22,12 @@ internal sealed unsafe partial class Machine
             huge = _code.Byte() switch { < 210 => 0u, < 248 => 1u, < 252 => 2u, _ => 3u },
             table_format = odd == 250 ? 1u : odd == 251 ? 2u : 0,
             dirty_scope = odd == 252 ? 1u : odd == 253 ? 2u : 0,
-            tracking = odd == 254 ? 1u : odd == 255 ? 2u : 0,
+            tracking = odd is 254 or (>= 160 and < 230) ? 1u : odd == 255 ? 2u : 0,
             reserved = Reserved(),
         };
         SpaceConfig* given = Input(config, out SpaceConfig seen);
         ulong* made = NumberOut(mayBeNull: false);
-        Say($"engine {handle:x} limit {seen.limit:x} policy {seen.split_policy} huge {seen.huge}");
+        Say($"engine {handle:x} limit {seen.limit:x} policy {seen.split_policy} huge {seen.huge} tracking {seen.tracking}");
         if (_spaces.Count >= MostSpaces)
         {
             return Skipped;
@@ -35,7 +35,7 @@ internal sealed unsafe partial class Machine
         Feature(seen.split_policy * 4 + seen.huge, 16);
         bool invalid = seen.flags != 0 || seen.reserved != 0 || seen.split_policy > 2 || seen.huge > 2 || seen.table_format > 1
             || seen.dirty_scope > 1 || seen.tracking > 1;
-        bool later = seen.huge == 2 || seen.table_format == 1 || seen.dirty_scope == 1 || seen.tracking == 1 || seen.limit >> 42 != 0;
+        bool later = seen.huge == 2 || seen.table_format == 1 || seen.dirty_scope == 1 || seen.limit >> 42 != 0;
         _expected.If(engine is null, Status.BadHandle).If(invalid, Status.Invalid).If(later, Status.NotSupported)
             .Maybe(engine is { IsTight: true }, Status.NoMemory);
         int status = library.SpaceCreate(handle, given, made);
@@ -48,7 +48,7 @@ internal sealed unsafe partial class Machine
         {
             Handle = *made,
             Engine = engine!,
-            Model = new ReferenceSpace(seen.limit, (SplitPolicy)seen.split_policy, seen.huge == 0),
+            Model = new ReferenceSpace(seen.limit, (SplitPolicy)seen.split_policy, seen.huge == 0, seen.tracking == 1),
             Huge = seen.huge == 0,
             Splits = seen.split_policy != 1,
         };
@@ -151,6 +151,7 @@ internal sealed unsafe partial class Machine
         Same((long)stats.segment_tables, model.SegmentTables, "segment_tables");
         Same((long)stats.page_tables, model.PageTables, "page_tables");
         ulong bytes = (stats.region_tables << 14) + (stats.segment_tables << 15) + (stats.page_tables << 11);
+        bytes += model.ByGeneration ? stats.segment_tables << 16 : 0;
         Same(stats.table_bytes, bytes, "table_bytes");
         Same((long)stats.vcpus, space.Vcpus.Count, "vcpus");
         Same((long)stats.collapses, model.Collapses, "collapses");

@@ -21,7 +21,7 @@ internal sealed unsafe partial class Machine
         VcpuConfig config = new()
         {
             flags = Flags(0),
-            inline_version = kind < 200 ? 1u : kind % 3u,
+            inline_version = kind < 200 ? ViewWords.InlineVersion : kind % 4u,
             reserved = Reserved(),
         };
         VcpuConfig* given = Input(config, out VcpuConfig seen);
@@ -47,7 +47,7 @@ internal sealed unsafe partial class Machine
             Handle = *made,
             Space = space!,
             View = view is null ? 0 : (nint)(*view),
-            Speaks = seen.inline_version == 1,
+            Speaks = seen.inline_version == ViewWords.InlineVersion,
             IsOwn = own,
             Inline = view is null ? null : new InlineWriter((nint)(*view)),
         };

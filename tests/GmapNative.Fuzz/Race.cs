@@ -85,7 +85,8 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
         _ = Calls.BackingDetach(_backing); // its number
         EngineStats stats = new() { struct_size = (uint)sizeof(EngineStats) };
         int status = Calls.EngineStats(_engine, &stats);
-        ulong left = stats.spaces + stats.limbo_bytes + stats.log_bytes + stats.region_table_bytes + stats.page_table_bytes;
+        ulong left = stats.spaces + stats.limbo_bytes + stats.log_bytes + stats.region_table_bytes + stats.page_table_bytes
+            + stats.dense_bytes;
         if (status == 0 && (left != 0 || Calls.EngineDestroy(_engine) != 0))
         {
             _wrong ??= $"{left} bytes or spaces are left at the end, or the engine does not end";
@@ -249,7 +250,7 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
         {
             if (_vcpu == 0)
             {
-                var config = new VcpuConfig { struct_size = (uint)sizeof(VcpuConfig), inline_version = 1 };
+                var config = new VcpuConfig { struct_size = (uint)sizeof(VcpuConfig), inline_version = ViewWords.InlineVersion };
                 ulong vcpu;
                 ViewWords* view;
                 int status = race.Calls.VcpuOpen(space, &config, &vcpu, &view);

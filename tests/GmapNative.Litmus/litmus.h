@@ -84,6 +84,7 @@ typedef struct options {
   unsigned jostle;  /* hold a thread up at one in so many places of the header; 0: never */
   enum control control;
   int end_only;     /* the weak oracle: equality at the end */
+  uint32_t tracking; /* GMAP_TRACK_* of the space */
   int json, list;
 } options;
 

@@ -21,6 +21,7 @@ static void usage(FILE *to) {
         "  --threads N    writers, 1 to 8 (each test has its own number)\n"
         "  --seed N       of all random choices (taken from the clock, and printed)\n"
         "  --jostle N     hold threads up at one in N of the header's places (256); 0: never\n"
+        "  --tracking generation: the space tracks by generation (entries)\n"
         "  --oracle end   only compare at the end (full: also in real time)\n"
         "  --control NAME a mistake of the harness that must be caught:", to);
   for (i = 1; i < CONTROLS; i++) fprintf(to, " %s", control_names[i]);
@@ -95,6 +96,10 @@ static int take(options *o, const char *option, const char *value) {
     int good = to_number(value, 1u << 24, &number);
     o->jostle = (unsigned)number;
     return good;
+  }
+  if (strcmp(option, "--tracking") == 0) {
+    o->tracking = strcmp(value, "generation") == 0 ? GMAP_TRACK_GENERATION : GMAP_TRACK_ENTRIES;
+    return o->tracking == GMAP_TRACK_GENERATION || strcmp(value, "entries") == 0;
   }
   if (strcmp(option, "--oracle") == 0) {
     o->end_only = strcmp(value, "end") == 0;

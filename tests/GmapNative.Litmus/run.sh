@@ -116,6 +116,8 @@ run_twins() { # KIND...
             library) run_twin "$kind" "$name" "$test" env LD_LIBRARY_PATH="$LIB/check" GMAP_CHECK_LEAVE_OUT="$name" \
                 GMAP_CHECK_JOSTLE="$jostle" GMAP_CHECK_JOSTLE_AT="${place:-}" \
                 GMAP_CHECK_FREEZE="$(freezes "$name")" "$BIN/gmap-litmus" --jostle "$TWIN_JOSTLE" ;;
+            generation) run_twin "$kind" "$name" "$test" env LD_LIBRARY_PATH="$LIB/check" GMAP_CHECK_LEAVE_OUT="$name" \
+                GMAP_CHECK_JOSTLE="$jostle" "$BIN/gmap-litmus" --jostle "$TWIN_JOSTLE" --tracking generation ;;
             harness)
                 run_twin "$kind" "$name" "$test" "$BIN/gmap-litmus" --control "$name"
                 if [[ $name == late-mark ]]; then run_weak "$name" "$test"; fi
@@ -138,12 +140,14 @@ if [[ -n $tsan ]]; then
     run_twins tsan
 else
     run_tests 'tests, shipped library' "$BIN/gmap-litmus"
+    run_tests 'tests, shipped library, tracking by generation' "$BIN/gmap-litmus" --tracking generation
     export LD_LIBRARY_PATH=$LIB/check GMAP_CHECK_JOSTLE=64
     run_tests 'tests, check flavour: freed tables poisoned, jostled' "$BIN/gmap-litmus"
+    run_tests 'the same, tracking by generation' "$BIN/gmap-litmus" --tracking generation
     GMAP_CHECK_FREEZE=1 run_tests 'tests, check flavour: every dirty segment is frozen, jostled' "$BIN/gmap-litmus"
     unset LD_LIBRARY_PATH GMAP_CHECK_JOSTLE
     say '==> twins: each has one mistake, which has to be caught'
-    run_twins header library harness
+    run_twins header library generation harness
 fi
 
 if [[ $((passed + violations + inconclusive + unsupported + caught + missed)) -eq 0 ]]; then

@@ -122,6 +122,7 @@ void world_open(world *w) {
   space.struct_size = sizeof space;
   space.limit = 1024 * MIB - 1;
   space.split_policy = w->program->policy;
+  space.tracking = w->options->tracking;
   w->begun = nanoseconds();
   if (gmap_abi_version() >> 16 != GMAP_ABI_VERSION >> 16) unsupported(w, "a library of this ABI version");
   catch_crashes(w);

@@ -243,7 +243,7 @@ static void enumerations(void) {
   } fields[] = {
       {offsetof(gmap_space_config, table_format), 1, 2}, {offsetof(gmap_space_config, split_policy), 3, 3},
       {offsetof(gmap_space_config, huge), 2, 3},         {offsetof(gmap_space_config, dirty_scope), 1, 2},
-      {offsetof(gmap_space_config, tracking), 1, 2},
+      {offsetof(gmap_space_config, tracking), 2, 2},
   };
   size_t i;
   uint32_t value;

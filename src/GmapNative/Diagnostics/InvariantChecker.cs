@@ -74,7 +74,8 @@ internal sealed class InvariantChecker
 
     private string? CheckSegmentTable(AddressSpace space, ulong origin, ulong regionBase)
     {
-        string? wrong = Own(origin, TableKind.Segment, $"region {regionBase:x}") ?? CheckDenseBits(space, new SegmentTable(origin), regionBase);
+        string? wrong = Own(origin, TableKind.Segment, $"region {regionBase:x}") 
+            ?? CheckDenseBits(space, new SegmentTable(origin), regionBase);
         for (int i = 0; wrong is null && i < GuestAddress.TableEntries; i++)
         {
             ulong segment = regionBase + ((ulong)i << GuestAddress.SegmentShift);
@@ -87,7 +88,7 @@ internal sealed class InvariantChecker
         return wrong;
     }
 
-    /// <summary>Rule 25: dense bits are there or not as the space was made; a set one belongs to a slot, and its summary bit is set.</summary>
+    /// <summary>Dense bits are there as the space was made; a set one is a slot's, and its summary bit is set (rule 25).</summary>
     private string? CheckDenseBits(AddressSpace space, SegmentTable table, ulong regionBase)
     {
         ulong dense = table.Dense.Origin;

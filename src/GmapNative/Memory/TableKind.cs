@@ -9,7 +9,7 @@ internal enum TableKind
     /// <summary>2048 region entries: 16 KB.</summary>
     Region = 1,
 
-    /// <summary>2048 segment entries (16 KB), 2048 summary words behind them (8 KB), a link to the dense bits, the rest unused: 32 KB.</summary>
+    /// <summary>2048 segment entries (16 KB), 2048 summary words (8 KB), a link to the dense bits, the rest unused: 32 KB.</summary>
     Segment = 2,
 
     /// <summary>Views and the words of spaces: 4 KB.</summary>

@@ -66,8 +66,10 @@ internal readonly struct DenseTake(AddressSpace space, Slot slot, PinnedBitmap? 
         long taken = 0;
         DenseBits dense = table.Dense;
         int last = GuestAddress.SegmentIndex(end - 1) + 1;
-        for (int index = table.NextFlagged(GuestAddress.SegmentIndex(start), last); index < last; index = table.NextFlagged(index + 1, last))
+        int next = GuestAddress.SegmentIndex(start);
+        for (int index = table.NextFlagged(next, last); index < last; index = table.NextFlagged(next, last))
         {
+            next = index + 1;
             ulong segment = region + ((ulong)index << GuestAddress.SegmentShift);
             bool whole = segment >= start && end - segment >= GuestAddress.SegmentSize;
             taken += whole

@@ -266,7 +266,8 @@ internal sealed class FaultResolver(AddressSpace space)
             }
             return Status.TryAgain;
         }
-        if (request.IsWrite && (request.Slot.ByGeneration || (outcome.Done & FaultDone.Granted) != 0 || !Probe.LeavesOut(Step.NoSummaryForSecond)))
+        bool granted = request.Slot.ByGeneration || (outcome.Done & FaultDone.Granted) != 0;
+        if (request.IsWrite && (granted || !Probe.LeavesOut(Step.NoSummaryForSecond)))
         {
             Mark(cell, request, ref outcome); // rule 1, also for the second writer
         }
@@ -319,7 +320,7 @@ internal sealed class FaultResolver(AddressSpace space)
         }
     }
 
-    /// <summary>Before a page whose entry has P = 0 is written: the summary bit; where the space tracks by generation the dense bit first.</summary>
+    /// <summary>Before a page whose entry has P = 0 is written: the summary bit; by generation the dense bit first.</summary>
     private void Mark(SegmentCell cell, in Request request, ref FaultOutcome outcome)
     {
         if (!request.Slot.ByGeneration)

@@ -168,7 +168,7 @@ internal static class RangeCalls
                 }
             }
             next = status == Status.Ok ? end : next;
-            if (forget && space.Options.ByGeneration)
+            if (forget && space.Options.ByGeneration && !Probe.LeavesOut(Step.DiscardAfterGrace))
             {
                 PourDenseBits(space, address, next); // before the bump and the grace, which end the rights that they gave (rule 25)
             }
@@ -176,6 +176,10 @@ internal static class RangeCalls
             bool timedOut = grace != Status.Ok || status is not (Status.Ok or Status.NoMemory); // now, or halfway
             if (forget && !timedOut)
             {
+                if (Probe.LeavesOut(Step.DiscardAfterGrace))
+                {
+                    PourDenseBits(space, address, next);
+                }
                 ForgetDirty(space, address, next); // after the grace: what was stored by old rights is in the logs, too
             }
             status = status != Status.Ok ? status : grace;

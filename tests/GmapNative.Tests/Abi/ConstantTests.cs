@@ -69,6 +69,7 @@ internal sealed class ConstantTests
         ["GMAP_PAGE_WRITE"] = PageEntry.Writable,
         ["GMAP_PAGE_MARKERS"] = PageEntry.Markers,
         ["GMAP_SUMMARY_OFFSET"] = SegmentTable.SummaryOffset,
+        ["GMAP_DENSE_OFFSET"] = SegmentTable.DenseOffset,
     };
 
     /// <summary>What the inline calls answer themselves; no twin.</summary>

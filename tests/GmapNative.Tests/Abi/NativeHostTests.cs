@@ -37,6 +37,9 @@ internal sealed class NativeHostTests
     public void TheProcessContract([Values] Flavour flavour) => NativeHost.Check("process.c", flavour, Patience);
 
     [Test]
+    public void ASpaceThatTracksByGeneration([Values] Flavour flavour) => NativeHost.Check("generation.c", flavour, Patience);
+
+    [Test]
     public void ASlotThatTheKernelTracks([Values] Flavour flavour) => NativeHost.Check("backing.c", flavour, Patience);
 
     [Test]

@@ -161,6 +161,22 @@ internal sealed unsafe class Actor(World world, int index, View view)
         Expect(RangeCalls.Unmap(world.Test.Space, World.AddressOf(first), (ulong)pages * Model.TestSpace.Page, out _), "unmap");
     }
 
+    public void Discard(int first, int pages)
+    {
+        world.Pause("discard begins");
+        Expect(RangeCalls.Discard(world.Test.Space, World.AddressOf(first), (ulong)pages * Model.TestSpace.Page, out _), "discard");
+        world.HasDiscarded = true;
+    }
+
+    public void AwaitDiscard()
+    {
+        world.Pause("awaits the discard"); // what it did before counts as progress
+        while (!world.HasDiscarded)
+        {
+            Probe.At(Place.Waiting);
+        }
+    }
+
     public void Collapse(int first, int pages)
     {
         world.Pause("collapse begins");

@@ -11,6 +11,19 @@ internal static class HeaderTwins
     private const string EnterStore = "  GMAP_ATOMIC_STORE_RELEASE(&view->inside, (view->inside | 1u) + 2u);\n";
     private const string EnterLoad = "  view->generation = GMAP_ATOMIC_LOAD(&GMAP_ATOMIC_LOAD(&view->space)->generation);\n";
 
+    private const string DenseTest = "    if (!(GMAP_ATOMIC_LOAD_SEQ_CST(word) & bit)) {\n      GMAP_INLINE_YIELD(12);\n";
+    private const string DenseOr = "      GMAP_ATOMIC_OR64(word, bit);\n";
+    private const string ByGeneration = "  if (view->by_generation) {\n";
+    private const string EndOfMark = "  }\n  gmap_summary_(segment, guest_addr);\n";
+
+    /// <summary>The store, and then what grants and marks it: in the shim, which is the host.</summary>
+    private static readonly (string, string) s_storeFirst = (
+        "  gmap_status status = gmap_store_resolve(view, guest_addr, 8, &host, NULL);\n"
+            + "  return status ? status : shim_put(host, expected, value);\n",
+        "  gmap_status status = gmap_load_resolve(view, guest_addr, 8, &host, NULL);\n"
+            + "  if (status == 0) status = shim_put(host, expected, value);\n"
+            + "  return status ? status : gmap_store_resolve(view, guest_addr, 8, &host, NULL);\n");
+
     /// <summary>Only a region entry says P there, which nothing in the engine does yet: <see cref="BugTests"/>.</summary>
     public static HeaderTwin NoRegionProtection { get; } = new(
         "P of a region entry does not accumulate", ("((protect | entry) & GMAP_TABLE_PROTECT)", "(entry & GMAP_TABLE_PROTECT)"));
@@ -28,13 +41,19 @@ internal static class HeaderTwins
             (LoadPage, SetSummary + LoadPage), (EndOfGrant + SetSummary, EndOfGrant)),
             Scenarios.WriterOfALine),
         (new("the entry grants, no summary bit is set", (EndOfGrant + SetSummary, EndOfGrant)), Scenarios.WriterAndHarvest),
-        (new("the store comes before the grant",
-            ("  gmap_status status = gmap_store_resolve(view, guest_addr, 8, &host, NULL);\n"
-                + "  return status ? status : shim_put(host, expected, value);\n",
-                "  gmap_status status = gmap_load_resolve(view, guest_addr, 8, &host, NULL);\n"
-                + "  if (status == 0) status = shim_put(host, expected, value);\n"
-                + "  return status ? status : gmap_store_resolve(view, guest_addr, 8, &host, NULL);\n")),
-            Scenarios.WriterAndHarvest),
+        (new("the store comes before the grant", s_storeFirst), Scenarios.WriterAndHarvest),
+        (new("by generation: the store comes before the mark", s_storeFirst), GenerationScenarios.WriterAndHarvest),
+        (new("by generation: no dense bit is set", (DenseOr, "")), GenerationScenarios.WriterAndHarvest),
+        (new("by generation: a second writer leaves the summary bit to the first",
+            (DenseTest, "    if (GMAP_ATOMIC_LOAD_SEQ_CST(word) & bit) return;\n    {\n      GMAP_INLINE_YIELD(12);\n")),
+            GenerationScenarios.TwoWritersAndHarvest),
+        (new("by generation: the summary bit is set before the dense bit",
+            (ByGeneration, "  gmap_summary_(segment, guest_addr);\n" + ByGeneration), (EndOfMark, "  }\n")),
+            GenerationScenarios.WriterOfALine),
+        (new("by generation: the cache is filled with a generation that is read again",
+            ("  entry->generation = view->generation; /*",
+                "  entry->generation = GMAP_ATOMIC_LOAD(&GMAP_ATOMIC_LOAD(&view->space)->generation); /*")),
+            GenerationScenarios.CachedWriter),
         (new("the cache is filled with a generation that is read again",
             ("  entry->generation = view->generation; /*",
                 "  entry->generation = GMAP_ATOMIC_LOAD(&GMAP_ATOMIC_LOAD(&view->space)->generation); /*")),

@@ -305,6 +305,7 @@ internal static class Scenarios
     public static IEnumerable<Scenario> All =>
     [
         .. FreezingScenarios.All,
+        .. GenerationScenarios.All,
         WriterAndHarvest, WriterTwiceAndHarvest, TwoWritersAndHarvest, WriterOfALine, CachedWriter, CachedWriterGoesOn, BufferedEnter,
         FaultsAndHarvest, HostWriterAndHarvest, MarkerAndHarvest, TwoHarvests, HarvestAndGetClear, GetAndWriter, KeptHarvest, TwoSplits,
         SplitAndUnmap, DirtyLeaf, TwoWritersOfALeaf, CrossingWriter, CollapseAndWriter, CollapseOfADirtyTable, CollapseOfAMixedTable,

@@ -35,7 +35,7 @@ internal sealed unsafe class World : IDisposable
     public World(Scenario scenario, InlineShim shim, Turns? turns)
     {
         _turns = turns;
-        _byLeaf = scenario.Options.Policy == SplitPolicy.Never;
+        _byLeaf = scenario.Options is { Policy: SplitPolicy.Never, ByGeneration: false };
         Shim = shim;
         shim.BeThread(0); // the one who prepares
         Test = new TestSpace(scenario.Options, new EngineOptions { ArenaBytes = 2 << 20, Freezing = FreezingOf(scenario) });
@@ -56,6 +56,9 @@ internal sealed unsafe class World : IDisposable
 
     /// <summary>The first thing that was wrong.</summary>
     public string? Violation { get; private set; }
+
+    /// <summary>A discard has returned.</summary>
+    public bool HasDiscarded { get; set; }
 
     public static ulong AddressOf(int page) => (ulong)page * TestSpace.Page;
 

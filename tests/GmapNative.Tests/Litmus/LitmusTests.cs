@@ -16,6 +16,8 @@ internal sealed class LitmusTests
     /// <summary>As run.sh: so often are threads held up between the steps of the header.</summary>
     private static readonly string[] s_jostled = ["--jostle", "4"];
 
+    private static readonly string[] s_byGeneration = ["--tracking", "generation"];
+
     private static readonly (string Name, string Value) s_libraryJostled = ("GMAP_CHECK_JOSTLE", "16");
 
     private static readonly (string Name, string Value) s_checkFlavour =
@@ -34,6 +36,9 @@ internal sealed class LitmusTests
     private static IEnumerable<Twin> HeaderTwins => LitmusProgram.Twins().Where(twin => twin.Kind == "header");
 
     private static IEnumerable<Twin> LibraryTwins => LitmusProgram.Twins().Where(twin => s_steps.Contains(twin.Name));
+
+    private static IEnumerable<Twin> GenerationTwins =>
+        LitmusProgram.Twins().Where(twin => twin.Kind == "generation" && s_steps.Contains(twin.Name));
 
     private static IEnumerable<Twin> HarnessTwins => LitmusProgram.Twins().Where(twin => twin.Kind == "harness");
 
@@ -63,6 +68,25 @@ internal sealed class LitmusTests
             ("GMAP_CHECK_JOSTLE_AT", twin.Place ?? ""),
             ("GMAP_CHECK_LEAVE_OUT", twin.Name));
 
+    [TestCaseSource(nameof(Names))]
+    public void Tracking_by_generation(string name) =>
+        LitmusProgram.Expect(LitmusProgram.Passed, Litmus, ["--only", name, .. s_byGeneration]);
+
+    [TestCase("unmap,unmap-parts,policy-never-unmap,limit,other-slot,split,collapse-dirty,fill,age,discard,operator")]
+    public void Freed_tables_are_poisoned_by_generation(string names) =>
+        LitmusProgram.Expect(
+            LitmusProgram.Passed, Litmus, ["--only", names, .. s_byGeneration], s_checkFlavour, s_libraryJostled);
+
+    [TestCaseSource(nameof(GenerationTwins))]
+    public void A_mistake_in_the_library_is_caught_by_generation(Twin twin) =>
+        LitmusProgram.Expect(
+            LitmusProgram.Violation,
+            Litmus,
+            ["--only", twin.Test, .. s_jostled, .. s_byGeneration],
+            s_checkFlavour,
+            ("GMAP_CHECK_JOSTLE", twin.Jostle!),
+            ("GMAP_CHECK_LEAVE_OUT", twin.Name));
+
     [TestCaseSource(nameof(HarnessTwins))]
     public void A_mistake_of_the_harness_is_caught(Twin twin) =>
         LitmusProgram.Expect(
@@ -81,7 +105,7 @@ internal sealed class LitmusTests
         string[] tests = [.. LitmusProgram.Tests()];
         Assert.That(LitmusProgram.Twins().Select(twin => twin.Test).Distinct(), Is.SubsetOf(tests));
         Assert.That(
-            LitmusProgram.Twins().Where(twin => twin.Kind == "library").Select(twin => twin.Name),
+            LitmusProgram.Twins().Where(twin => twin.Kind is "library" or "generation").Select(twin => twin.Name),
             Is.SubsetOf(System.Enum.GetNames<Step>()));
         (int status, string output) = LitmusProgram.Run(Litmus, ["--list"]);
         Assert.That(status, Is.Zero);
@@ -156,7 +180,7 @@ internal sealed class LitmusTests
             ["--seconds", "0.5", "--only", "crossing"],
             System.TimeSpan.FromMinutes(5),
             [("LITMUS_BIN", LitmusProgram.Programs), ("LITMUS_LIB", Repository.LibraryFolder)]);
-        Assert.That(output.TrimEnd(), Does.EndWith("3 passed, 1 twins caught, 0 missed"), output);
+        Assert.That(output.TrimEnd(), Does.EndWith("5 passed, 1 twins caught, 0 missed"), output);
         Assert.That(status, Is.Zero);
     }
 

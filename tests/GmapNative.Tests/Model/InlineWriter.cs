@@ -194,9 +194,20 @@ internal sealed unsafe class InlineWriter(nint view, Action? pause = null, Write
         return table + ((address >> 20) & 0x7FF);
     }
 
+    /// <summary>The dense bit first where the space tracks by generation, then the summary bit.</summary>
     private void Summarize(ulong* segment, ulong address)
     {
         ulong table = (ulong)segment & ~0x3FFFUL;
+        if (_words->ByGeneration != 0)
+        {
+            ulong* dense = *(ulong**)(table + 0x6000) + ((address >> 18) & 0x1FFF);
+            ulong mark = 1UL << (int)((address >> 12) & 63);
+            pause?.Invoke();
+            if ((Volatile.Read(ref *dense) & mark) == 0)
+            {
+                Interlocked.Or(ref *dense, mark);
+            }
+        }
         uint* word = (uint*)(table + 0x4000) + ((address >> 20) & 0x7FF);
         uint bit = 1u << (int)((address >> 15) & 31);
         pause?.Invoke();

@@ -70,11 +70,14 @@ internal sealed record Sequence(SplitPolicy Policy, bool Huge, bool Regions, boo
         Operation.Gen.Array[1, MostSlotsFirst],
         Operation.Gen.Array[0, LongestLength],
         (policy, huge, regions, byGeneration, first, then) => new Sequence(
-            policy, huge, regions, byGeneration, [.. first.Select((operation, i) => operation with { Kind = Kind.Slot, A = (uint)i }), .. then]));
+            policy, huge, regions, byGeneration,
+            [.. first.Select((operation, i) => operation with { Kind = Kind.Slot, A = (uint)i }), .. then]));
 
     public override string ToString() =>
-        $"new Sequence(SplitPolicy.{Policy}, {(Huge ? "true" : "false")}, {(Regions ? "true" : "false")}, {(ByGeneration ? "true" : "false")}, [\n    "
+        $"new Sequence(SplitPolicy.{Policy}, {Word(Huge)}, {Word(Regions)}, {Word(ByGeneration)}, [\n    "
         + string.Join(",\n    ", Operations) + "])";
+
+    private static string Word(bool value) => value ? "true" : "false";
 
     /// <summary>This sequence without operations that it does not need in order to fail.</summary>
     public Sequence Shortest()

@@ -53,6 +53,8 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
 
     public ulong Limit { get; private set; } = limit | 0xFFF;
 
+    public bool ByGeneration => byGeneration;
+
     public long Splits { get; private set; }
 
     public long SegmentsMapped { get; private set; }

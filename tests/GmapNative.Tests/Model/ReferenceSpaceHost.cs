@@ -95,7 +95,8 @@ internal sealed partial class ReferenceSpace
         return seen == Translate(address, write: false);
     }
 
-    private bool DirtyInTruth(ReferenceSlot slot, ulong page) => (slot.Kernel ?? slot.Marked)?.Contains(page) ?? _pages.GetValueOrDefault(page);
+    private bool DirtyInTruth(ReferenceSlot slot, ulong page) =>
+        (slot.Kernel ?? slot.Marked)?.Contains(page) ?? _pages.GetValueOrDefault(page);
 
     private static void Collect(ReferenceSlot slot)
     {

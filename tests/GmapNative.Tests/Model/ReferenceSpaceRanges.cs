@@ -57,12 +57,21 @@ internal sealed partial class ReferenceSpace
     public void Discard(ulong start, ulong end)
     {
         Unmap(start, end);
+        PourMarked(start, end);
         foreach (ReferenceSlot slot in Slots.Values.Where(slot => slot is { Log: not null, Kernel: null }))
+        {
+            PagesDiscarded += slot.Log!.RemoveWhere(page => page << 12 >= start && page << 12 < end);
+        }
+    }
+
+    /// <summary>A discard whose readers did not leave: nothing is forgotten, and the pages come with the next harvest.</summary>
+    public void PourMarked(ulong start, ulong end)
+    {
+        foreach (ReferenceSlot slot in Slots.Values.Where(slot => slot.Log is not null))
         {
             ulong[] marked = [.. slot.Marked?.Where(page => page << 12 >= start && page << 12 < end) ?? []];
             slot.Marked?.ExceptWith(marked);
             slot.Log!.UnionWith(marked);
-            PagesDiscarded += slot.Log!.RemoveWhere(page => page << 12 >= start && page << 12 < end);
         }
     }
 

@@ -36,7 +36,13 @@ internal sealed unsafe partial class SpaceDriver
     public static string? Run(Sequence sequence, Dictionary<string, int>? seen)
     {
         ulong limit = (sequence.Regions ? 8UL << 30 : 1UL << 31) - 1;
-        var options = new SpaceOptions { Limit = limit, Policy = sequence.Policy, Huge = sequence.Huge, ByGeneration = sequence.ByGeneration };
+        var options = new SpaceOptions
+        {
+            Limit = limit,
+            Policy = sequence.Policy,
+            Huge = sequence.Huge,
+            ByGeneration = sequence.ByGeneration,
+        };
         var test = new TestSpace(options);
         string? wrong = Run(sequence, test, seen);
         string? leaks = test.Close();

@@ -96,11 +96,34 @@ public sealed unsafe class EngineStatisticsTests
         Assert.That((Of(host.Engine).limbo_bytes, Of(host.Engine).page_table_bytes), Is.EqualTo((0UL, 0UL)));
     }
 
+    [Test]
+    [Covers("engine." + nameof(E.dense_bytes))]
+    public void Dense_bits_are_counted_with_their_segment_tables()
+    {
+        using var host = new Host(2 * Host.Segment);
+        E before = Of(host.Engine);
+        ulong space = MakeSpace(host.Engine, Spaces.TrackGeneration);
+        Assert.That(
+            Moves(before, Of(host.Engine)),
+            Is.EquivalentTo(Named((nameof(E.region_table_bytes), 16 << 10), (nameof(E.spaces), 1))), "no segment table yet");
+        delegate* unmanaged<ulong, ulong, int> limit = &Spaces.SetLimit;
+        Assert.That(limit(space, (1 << 20) - 1), Is.Zero); // a segment table on top
+        Assert.That((long)Of(host.Engine).dense_bytes - (long)before.dense_bytes, Is.EqualTo(64 << 10));
+        var stats = new SpaceStats { struct_size = (uint)sizeof(SpaceStats) };
+        delegate* unmanaged<ulong, SpaceStats*, int> get = &Spaces.GetStats;
+        Assert.That(get(space, &stats), Is.Zero);
+        Assert.That((stats.segment_tables, stats.table_bytes), Is.EqualTo((1UL, 96UL << 10)));
+        AddsUp(host);
+        delegate* unmanaged<ulong, int> destroy = &Spaces.Destroy;
+        Assert.That(destroy(space), Is.Zero);
+        Assert.That(Of(host.Engine).dense_bytes, Is.EqualTo(before.dense_bytes));
+    }
+
     private static void AddsUp(Host host)
     {
         E stats = Of(host.Engine);
         ulong sum = stats.region_table_bytes + stats.segment_table_bytes + stats.page_table_bytes + stats.log_bytes + stats.view_bytes
-            + stats.free_bytes;
+            + stats.free_bytes + stats.dense_bytes;
         Assert.That(sum, Is.EqualTo(stats.committed_bytes));
         bool refused = host.Inside.Engine.Arena.LockRefused;
         Assert.That(stats.locked_bytes, refused ? Is.LessThan(stats.committed_bytes) : Is.EqualTo(stats.committed_bytes));
@@ -135,9 +158,9 @@ public sealed unsafe class EngineStatisticsTests
         return stats;
     }
 
-    private static ulong MakeSpace(ulong engine)
+    private static ulong MakeSpace(ulong engine, uint tracking = 0)
     {
-        var config = new SpaceConfig { struct_size = (uint)sizeof(SpaceConfig), limit = uint.MaxValue };
+        var config = new SpaceConfig { struct_size = (uint)sizeof(SpaceConfig), limit = uint.MaxValue, tracking = tracking };
         ulong space;
         delegate* unmanaged<ulong, SpaceConfig*, ulong*, int> create = &Spaces.Create;
         Assert.That(create(engine, &config, &space), Is.Zero);
