@@ -215,10 +215,10 @@ internal enum Step
     /// <summary>Rule 19: a change of configuration does not wait for the calls in flight.</summary>
     WalkBeforeCallsEnded,
 
-    /// <summary>Rule 25: the dense bits of a slot that goes are collected before the grace, and not after it.</summary>
+    /// <summary>Rule 30: the dense bits of a slot that goes are collected before the grace, and not after it.</summary>
     DenseBitsBeforeGrace,
 
-    /// <summary>Rule 25: a discard takes dense bits after its grace, when rights that they gave may be cached again.</summary>
+    /// <summary>Rule 30: a discard takes dense bits after its grace, when rights that they gave may be cached again.</summary>
     DiscardAfterGrace,
 
     /// <summary>Rule 19: what is soft-dirty from before the arming stays so.</summary>

@@ -6,16 +6,16 @@ using GmapNative.Tables;
 namespace GmapNative.Space;
 
 /// <summary>
-/// What <see cref="SegmentWalk"/> does, where the space tracks by generation: takes dense bits and pours them (rule 25). Enters sections
+/// What <see cref="SegmentWalk"/> does, where the space tracks by generation: takes dense bits and pours them (rule 30). Enters sections
 /// of its own, one for each 2 GB. The caller holds the slot's harvest lock, or the configuration lock while the slot has no log; it ends
 /// cached rights (bump and grace) before it hands out what was taken.
 /// </summary>
 /// <param name="space">The space.</param>
 /// <param name="slot">The slot whose pages they are.</param>
-/// <param name="log">Receives the bits before they are cleared; null: they are dropped.</param>
+/// <param name="log">Receives the bits before they are cleared; none: they are dropped.</param>
 /// <param name="rearm">False: the bits are poured and stay.</param>
 /// <param name="isEpoch">The log is an epoch, which nobody else changes.</param>
-internal readonly struct DenseTake(AddressSpace space, Slot slot, PinnedBitmap? log, bool rearm = true, bool isEpoch = false)
+internal readonly struct DenseTake(AddressSpace space, Slot slot, Outlet log, bool rearm = true, bool isEpoch = false)
 {
     private const int WordPages = DenseBits.WordPages;
 
@@ -146,7 +146,7 @@ internal readonly struct DenseTake(AddressSpace space, Slot slot, PinnedBitmap? 
 
     private void Pour(ulong segment, int word, ulong pages)
     {
-        if (log is null)
+        if (log.IsNone)
         {
             return;
         }
@@ -159,7 +159,7 @@ internal readonly struct DenseTake(AddressSpace space, Slot slot, PinnedBitmap? 
         }
         else
         {
-            _ = log.Or(at, pages >> before);
+            log.Or(at, pages >> before);
         }
     }
 }

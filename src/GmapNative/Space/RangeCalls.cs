@@ -170,7 +170,7 @@ internal static class RangeCalls
             next = status == Status.Ok ? end : next;
             if (forget && space.Options.ByGeneration && !Probe.LeavesOut(Step.DiscardAfterGrace))
             {
-                PourDenseBits(space, address, next); // before the bump and the grace, which end the rights that they gave (rule 25)
+                PourDenseBits(space, address, next); // before the bump and the grace, which end the rights that they gave (rule 30)
             }
             int grace = space.Limbo.GraceAndReclaim();
             bool timedOut = grace != Status.Ok || status is not (Status.Ok or Status.NoMemory); // now, or halfway
@@ -225,7 +225,7 @@ internal static class RangeCalls
             {
                 using (slot.Tracking.Hold())
                 {
-                    _ = new SegmentWalk(space, slot).Take(from, to, slot.Tracking.Log);
+                    _ = new SegmentWalk(space, slot).Take(from, to, slot.Tracking.Everyone);
                 }
             }
         }

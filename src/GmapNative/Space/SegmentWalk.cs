@@ -44,7 +44,7 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
     {
         if (slot.ByGeneration)
         {
-            taken += new DenseTake(space, slot, tracking.Epoch, rearm: true, isEpoch: true).Take(start, end);
+            taken += new DenseTake(space, slot, new Outlet(tracking.Sinks, sink, sink.Epoch), rearm: true, isEpoch: true).Take(start, end);
             return Status.Ok;
         }
         Span<ushort> dense = stackalloc ushort[GuestAddress.TableEntries];

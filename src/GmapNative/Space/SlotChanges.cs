@@ -201,7 +201,7 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         int status = UnmapAll(old, map);
         if (old.ByGeneration)
         {
-            // Dense bits are set by right of an entry until the grace, and go with their segment table (rule 25).
+            // Dense bits are set by right of an entry until the grace, and go with their segment table (rule 30).
             int marked = Probe.LeavesOut(Step.DenseBitsBeforeGrace) ? Status.Ok : space.Limbo.GraceAndReclaim();
             status = status != Status.Ok ? status : marked;
             LastTake(old);
@@ -353,7 +353,7 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         }
         else if (old.Tracking is null)
         {
-            _ = new SegmentWalk(space, old).Take(old.GuestAddress, old.End, log: null); // only the dense bits of a slot that goes
+            _ = new SegmentWalk(space, old).Take(old.GuestAddress, old.End, Outlet.None); // only the dense bits of a slot that goes
         }
         else
         {

@@ -3,7 +3,7 @@ using GmapNative.Space;
 
 namespace GmapNative.Tests.Interleaving;
 
-/// <summary>As <see cref="Scenarios"/>, in spaces that track by generation (rule 25).</summary>
+/// <summary>As <see cref="Scenarios"/>, in spaces that track by generation (rule 30).</summary>
 internal static class GenerationScenarios
 {
     public static Scenario WriterAndHarvest { get; } = Of(Scenarios.WriterAndHarvest);
