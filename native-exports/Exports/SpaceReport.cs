@@ -13,7 +13,7 @@ internal static class SpaceReport
     {
         CounterWords counters = space.Counters.Total();
         TableCount tables = space.Tree.Count();
-        long dense = space.Options.ByGeneration ? TableKinds.BytesOf(TableKind.DenseBits) : 0;
+        long dense = space.Options.ByGeneration ? 2 * TableKinds.BytesOf(TableKind.DenseBits) : 0;
         return new SpaceStats
         {
             read_faults = (ulong)counters.ReadFaults,

@@ -195,7 +195,7 @@ typedef struct gmap_engine_stats {
   uint64_t view_bytes;             /* views, closed ones included, and control words */
   uint64_t free_bytes;             /* committed and unused */
   uint64_t spaces;                 /* spaces that live, a number */
-  uint64_t dense_bytes;            /* of spaces that track by generation: 64 KB a segment table */
+  uint64_t dense_bytes;            /* of spaces that track by generation: 128 KB a segment table */
 } gmap_engine_stats;
 
 /* Fills stats. The figures are read one by one, while other threads go on. */
@@ -218,9 +218,9 @@ GMAP_API gmap_status gmap_engine_get_stats(uint64_t engine, gmap_engine_stats *s
 #define GMAP_DIRTY_GLOBAL 1u /* later, GMAP_EOPNOTSUPP */
 
 #define GMAP_TRACK_ENTRIES 0u    /* the tables are the truth (or the kernel, for a slot with a backing) */
-/* For hosts that walk the tables themselves: entries are never armed and leaves stay whole. The truth is one bit a page,
- * set by the inline header and by gmap_fault, and a harvest re-arms by the generation that ends cached rights. The tables
- * tell another machine nothing of clean pages. No backings: GMAP_EOPNOTSUPP. */
+/* For hosts that walk the tables themselves: entries are never armed and leaves stay whole. The truth is one bit a
+ * page, set by the inline header and by gmap_fault, and a harvest re-arms by the generation that ends cached rights.
+ * The tables tell another machine nothing of clean pages. No backings: GMAP_EOPNOTSUPP. */
 #define GMAP_TRACK_GENERATION 1u
 
 typedef struct gmap_space_config {
@@ -277,7 +277,7 @@ typedef struct gmap_space_stats {
   uint64_t segment_tables;    /* likewise */
   uint64_t page_tables;       /* likewise */
   uint64_t table_bytes;       /* of the three kinds: 16 KB a region, 32 KB a segment, 2 KB a page table;
-                                 64 KB more a segment table with GMAP_TRACK_GENERATION */
+                                 128 KB more a segment table with GMAP_TRACK_GENERATION */
   uint64_t vcpus;             /* open ones, a number */
   uint64_t collapses;         /* page tables that became a 1 MB leaf again */
   uint64_t pages_discarded;   /* dirty 4 KB pages dropped by gmap_discard */

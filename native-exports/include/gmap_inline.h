@@ -150,7 +150,7 @@ static inline void gmap_summary_(uint64_t *segment, uint64_t guest_addr) {
 static inline void gmap_mark_(const gmap_view *view, uint64_t *segment, uint64_t guest_addr) {
   if (view->by_generation) {
     uintptr_t table = (uintptr_t)segment & ~(uintptr_t)(GMAP_SUMMARY_OFFSET - 1);
-    uint64_t *word = *(uint64_t **)(table + GMAP_DENSE_OFFSET) + ((guest_addr >> 18) & 0x1FFFu);
+    uint64_t *word = GMAP_ATOMIC_LOAD((uint64_t **)(table + GMAP_DENSE_OFFSET)) + ((guest_addr >> 18) & 0x1FFFu);
     uint64_t bit = (uint64_t)1 << ((guest_addr >> 12) & 63u);
     if (!(GMAP_ATOMIC_LOAD_SEQ_CST(word) & bit)) {
       GMAP_INLINE_YIELD(12);

@@ -40,6 +40,9 @@ internal enum Place
 
     SummaryCleared,
 
+    /// <summary>Writers that walk from now on set other dense bits than those before.</summary>
+    DenseSwapped,
+
     /// <summary>A dense bit was found clear and is set next.</summary>
     DenseTested,
 
@@ -214,6 +217,12 @@ internal enum Step
 
     /// <summary>Rule 19: a change of configuration does not wait for the calls in flight.</summary>
     WalkBeforeCallsEnded,
+
+    /// <summary>Rule 31: dense bits are swapped before the summary words are cleared that flag those from before.</summary>
+    SwapBeforeFlags,
+
+    /// <summary>Rule 31: dense bits are taken by plain stores while sections from before may still set them.</summary>
+    NoSwapGrace,
 
     /// <summary>Rule 30: the dense bits of a slot that goes are collected before the grace, and not after it.</summary>
     DenseBitsBeforeGrace,

@@ -135,7 +135,7 @@ internal sealed unsafe partial class Machine
         foreach (SpaceState space in engine.Spaces)
         {
             linked += ((ulong)space.Model.Regions << 14) + ((ulong)space.Model.SegmentTables << 15) + ((ulong)space.Model.PageTables << 11);
-            linked += space.Model.ByGeneration ? (ulong)space.Model.SegmentTables << 16 : 0;
+            linked += space.Model.ByGeneration ? (ulong)space.Model.SegmentTables << 17 : 0;
         }
         Same(tables - stats.limbo_bytes, linked, "bytes of linked tables");
         if (engine.Patience != Patience.Short)

@@ -92,7 +92,7 @@ internal sealed unsafe partial class Machine
         // A block of 64 KB for each table and page of views is more than they can take; a segment and a page table are needed.
         GmapNative.Exports.Abi.EngineStats stats = FiguresOf(engine);
         ulong blocks = (stats.segment_table_bytes >> 15) + (stats.region_table_bytes >> 14) + ((stats.view_bytes + 4095) >> 12)
-            + (stats.dense_bytes >> 16) + 3;
+            + (stats.dense_bytes >> 16) + 4;
         bool mustFit = stats.locked_bytes == stats.committed_bytes && stats.log_bytes + (blocks << 16) <= stats.limit_bytes;
         int status = library.Fault(vcpu.Handle, address, access, null);
         That(!mustFit || status == 0, $"status {status} of a fault after memory came back");

@@ -151,7 +151,7 @@ internal sealed unsafe partial class Machine
         Same((long)stats.segment_tables, model.SegmentTables, "segment_tables");
         Same((long)stats.page_tables, model.PageTables, "page_tables");
         ulong bytes = (stats.region_tables << 14) + (stats.segment_tables << 15) + (stats.page_tables << 11);
-        bytes += model.ByGeneration ? stats.segment_tables << 16 : 0;
+        bytes += model.ByGeneration ? stats.segment_tables << 17 : 0;
         Same(stats.table_bytes, bytes, "table_bytes");
         Same((long)stats.vcpus, space.Vcpus.Count, "vcpus");
         Same((long)stats.collapses, model.Collapses, "collapses");

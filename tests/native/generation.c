@@ -53,8 +53,8 @@ static void leaves_stay_whole(void) {
   CHECK_EQUAL(stats.splits, 0);
   CHECK_EQUAL(stats.page_tables, 0);
   CHECK_EQUAL(stats.segments_mapped, 4);
-  CHECK_EQUAL(stats.table_bytes, 96u << 10);
-  CHECK_EQUAL(engine_stats(f.engine).dense_bytes, 64u << 10);
+  CHECK_EQUAL(stats.table_bytes, 160u << 10);
+  CHECK_EQUAL(engine_stats(f.engine).dense_bytes, 128u << 10);
   fixture_close(&f);
 }
 

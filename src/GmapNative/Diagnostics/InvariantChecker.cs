@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 using GmapNative.Bits;
 using GmapNative.Memory;
@@ -96,7 +97,11 @@ internal sealed class InvariantChecker
         {
             return space.Options.ByGeneration || dense != 0 ? $"region {regionBase:x} has dense bits at {dense:x}" : null;
         }
-        string? wrong = Own(dense, TableKind.DenseBits, $"region {regionBase:x}");
+        string owner = $"region {regionBase:x}";
+        string? wrong = Own(dense, TableKind.DenseBits, owner)
+            ?? Own(Math.Max(table.Spare.Origin, table.Retiring.Origin), TableKind.DenseBits, owner)
+            ?? (table.Spare.Origin != 0 && table.Spare.Next(0, DenseBits.Bytes / sizeof(ulong)) * sizeof(ulong) != DenseBits.Bytes
+                ? $"{owner}: spare dense bits are set" : null);
         for (int i = 0; wrong is null && i < GuestAddress.TableEntries * DenseBits.SegmentWords; i++)
         {
             int segment = i / DenseBits.SegmentWords;

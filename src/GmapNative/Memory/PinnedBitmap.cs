@@ -70,6 +70,27 @@ internal sealed unsafe class PinnedBitmap
         }
     }
 
+    /// <summary>The same for many words: bit i of word k is bit <paramref name="first"/> + 64 * k + i.</summary>
+    public void OrAlone(ulong first, ReadOnlySpan<ulong> masks)
+    {
+        ulong index = first / WordBits;
+        for (int i = 0; i < masks.Length; i++)
+        {
+            if (first % WordBits != 0)
+            {
+                OrAlone(first + ((ulong)i * WordBits), masks[i]);
+            }
+            else if (masks[i] != 0)
+            {
+                _words[index + (ulong)i] |= masks[i]; // inside the bitmap: the bit is
+            }
+        }
+        for (ulong block = index / BlockWords; block <= (index + (ulong)masks.Length - 1) / BlockWords; block++)
+        {
+            _blocks[block / WordBits] |= 1UL << (int)(block % WordBits);
+        }
+    }
+
     /// <summary>As <see cref="Clear"/> without locked instructions: while nobody else changes the bitmap.</summary>
     public void ClearAlone(ulong first, ulong mask)
     {

@@ -26,13 +26,40 @@ internal readonly struct DenseTake(AddressSpace space, Slot slot, Outlet log, bo
         for (ulong at = start; at < end;)
         {
             ulong region = at & ~(GuestAddress.RegionThirdSize - 1);
-            ulong stop = end - region < GuestAddress.RegionThirdSize ? end : region + GuestAddress.RegionThirdSize;
+            ulong stop = RegionEnd(at, end);
             int section = LibrarySections.Enter();
             taken += space.Tree.TryFind(at, out SegmentTable table) ? TakeRegion(table, region, at, stop) : 0;
             LibrarySections.Leave(section);
             at = stop;
         }
         return taken;
+    }
+
+    /// <summary>Where a range that goes on at <paramref name="at"/> leaves those 2 GB, or ends.</summary>
+    public static ulong RegionEnd(ulong at, ulong end)
+    {
+        ulong region = at & ~(GuestAddress.RegionThirdSize - 1);
+        return end - region < GuestAddress.RegionThirdSize ? end : region + GuestAddress.RegionThirdSize;
+    }
+
+    /// <summary>Pours pages of the word of dense bits that begins at an address.</summary>
+    public void Pour(ulong address, ulong pages)
+    {
+        if (log.IsNone)
+        {
+            return;
+        }
+        long first = (long)(address - slot.GuestAddress) >> GuestAddress.PageShift;
+        int before = first < 0 ? (int)-first : 0; // the slot begins inside the word; there are no bits before it
+        ulong at = (ulong)(first + before);
+        if (isEpoch)
+        {
+            log.OrAlone(at, pages >> before);
+        }
+        else
+        {
+            log.Or(at, pages >> before);
+        }
     }
 
     /// <summary>Takes the pages of a bitmap word: bit i is page <paramref name="firstPage"/> + i of the slot.</summary>
@@ -56,6 +83,10 @@ internal readonly struct DenseTake(AddressSpace space, Slot slot, Outlet log, bo
             int index = GuestAddress.SegmentIndex(address);
             int word = GuestAddress.PageIndex(address) / WordPages;
             taken = TakeWord(table.Cell(index), table.Dense.Segment(index), word, mask, GuestAddress.SegmentBase(address));
+            if (table.Retiring.Origin != 0)
+            {
+                taken += TakeBits(table.Retiring.Segment(index), word, mask, GuestAddress.SegmentBase(address));
+            }
         }
         LibrarySections.Leave(section);
         return taken;
@@ -75,6 +106,22 @@ internal readonly struct DenseTake(AddressSpace space, Slot slot, Outlet log, bo
             taken += whole
                 ? TakeSegment(table.Cell(index), dense.Segment(index), segment)
                 : TakePart(table.Cell(index), dense.Segment(index), segment, start, end);
+        }
+        return table.Retiring.Origin != 0 ? taken + TakeRetiring(table.Retiring, region, start, end) : taken;
+    }
+
+    /// <summary>Nothing flags them: all of them are looked at. They may still be set (rule 31).</summary>
+    private long TakeRetiring(DenseBits retiring, ulong region, ulong start, ulong end)
+    {
+        long taken = 0;
+        int last = (GuestAddress.SegmentIndex(end - 1) + 1) * DenseBits.SegmentWords;
+        int next = retiring.Next(GuestAddress.SegmentIndex(start) * DenseBits.SegmentWords, last);
+        for (; next < last; next = retiring.Next(next + 1, last))
+        {
+            int index = next / DenseBits.SegmentWords;
+            int word = next % DenseBits.SegmentWords;
+            ulong segment = region + ((ulong)index << GuestAddress.SegmentShift);
+            taken += TakeBits(retiring.Segment(index), word, DirtyTake.MaskOf(segment, word, start, end), segment);
         }
         return taken;
     }
@@ -134,7 +181,7 @@ internal readonly struct DenseTake(AddressSpace space, Slot slot, Outlet log, bo
             return 0;
         }
         Probe.At(Place.EntriesRead);
-        Pour(segment, word, taken);
+        Pour(segment + ((ulong)(word * WordPages) << GuestAddress.PageShift), taken);
         Probe.At(Place.Poured);
         if (rearm)
         {
@@ -142,24 +189,5 @@ internal readonly struct DenseTake(AddressSpace space, Slot slot, Outlet log, bo
             Probe.At(Place.EntryArmed);
         }
         return BitOperations.PopCount(taken);
-    }
-
-    private void Pour(ulong segment, int word, ulong pages)
-    {
-        if (log.IsNone)
-        {
-            return;
-        }
-        long first = ((long)(segment - slot.GuestAddress) >> GuestAddress.PageShift) + (word * WordPages);
-        int before = first < 0 ? (int)-first : 0; // the slot begins inside the word; there are no bits before it
-        ulong at = (ulong)(first + before);
-        if (isEpoch)
-        {
-            log.OrAlone(at, pages >> before);
-        }
-        else
-        {
-            log.Or(at, pages >> before);
-        }
     }
 }

@@ -1,3 +1,4 @@
+using System;
 using GmapNative.Memory;
 
 namespace GmapNative.Space;
@@ -97,6 +98,20 @@ internal readonly struct Outlet(DirtySink[]? sinks, DirtySink? own, PinnedBitmap
         if (_others is not null)
         {
             OrOthers(first, mask);
+        }
+    }
+
+    /// <summary>The same for many words (<see cref="PinnedBitmap.OrAlone(ulong, ReadOnlySpan{ulong})"/>).</summary>
+    public void OrAlone(ulong first, ReadOnlySpan<ulong> masks)
+    {
+        bitmap?.OrAlone(first, masks);
+        Probe.At(Place.FirstPoured);
+        for (int i = 0; _others is not null && i < masks.Length; i++)
+        {
+            if (masks[i] != 0)
+            {
+                OrOthers(first + ((ulong)i * 64), masks[i]);
+            }
         }
     }
 

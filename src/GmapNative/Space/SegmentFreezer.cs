@@ -9,13 +9,16 @@ namespace GmapNative.Space;
 /// <summary>When a harvest freezes segments (rule 20) instead of taking them entry by entry.</summary>
 internal sealed record Freezing
 {
-    public static Freezing Never { get; } = new() { LeastLines = int.MaxValue };
+    public static Freezing Never { get; } = new() { LeastLines = int.MaxValue, LeastFlagged = int.MaxValue };
 
     /// <summary>How many of the 32 lines of a page table have to be flagged: below that its entries cost less than its freeze.</summary>
     public int LeastLines { get; init; } = Probe.FreezesAll ? 1 : 8;
 
     /// <summary>How many such segments of 2 GB make a barrier worth its cost.</summary>
     public int LeastSegments { get; init; } = Probe.FreezesAll ? 1 : 8;
+
+    /// <summary>How many flagged segments of 2 GB make a harvest by generation swap their dense bits (rule 31).</summary>
+    public int LeastFlagged { get; init; } = Probe.FreezesAll ? 1 : 128;
 
     /// <summary>How long writers of frozen segments may be held up by a reader that does not leave; 0: for ever.</summary>
     public ulong LongestNanoseconds { get; init; } = 500_000;

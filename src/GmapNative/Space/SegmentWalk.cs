@@ -44,8 +44,7 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
     {
         if (slot.ByGeneration)
         {
-            taken += new DenseTake(space, slot, new Outlet(tracking.Sinks, sink, sink.Epoch), rearm: true, isEpoch: true).Take(start, end);
-            return Status.Ok;
+            return new DenseSwap(space, slot, tracking, sink).Take(start, end, ref taken);
         }
         Span<ushort> dense = stackalloc ushort[GuestAddress.TableEntries];
         var freezer = new SegmentFreezer(space, slot, tracking, sink);

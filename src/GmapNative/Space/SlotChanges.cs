@@ -240,10 +240,13 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
 
     private void RetireDenseBits(ulong segmentTable)
     {
-        DenseBits dense = new SegmentTable(segmentTable).Dense;
-        if (dense.Origin != 0)
+        var table = new SegmentTable(segmentTable);
+        foreach (DenseBits dense in (System.ReadOnlySpan<DenseBits>)[table.Dense, table.Spare, table.Retiring])
         {
-            space.Limbo.Add((nint)dense.Origin, TableKind.DenseBits);
+            if (dense.Origin != 0)
+            {
+                space.Limbo.Add((nint)dense.Origin, TableKind.DenseBits);
+            }
         }
     }
 

@@ -19,6 +19,16 @@ internal readonly unsafe struct DenseBits(ulong origin)
     /// <summary>The bits of one segment of the table.</summary>
     public DenseSegment Segment(int index) => new((ulong*)origin + (index * SegmentWords));
 
+    /// <summary>The first word in first..end-1 that is not zero, or <paramref name="end"/>.</summary>
+    public int Next(int first, int end)
+    {
+        int found = new ReadOnlySpan<ulong>((ulong*)origin + first, end - first).IndexOfAnyExcept(0UL);
+        return found < 0 ? end : first + found;
+    }
+
+    /// <summary>Words for plain loads and stores: while nobody else changes them. In a section.</summary>
+    public Span<ulong> Words(int first, int count) => new((ulong*)origin + first, count);
+
     /// <summary>Clears the bits of an unlinked table.</summary>
     public void Initialize()
     {

@@ -23,8 +23,64 @@ internal readonly unsafe struct SegmentTable(ulong origin)
 
     public ulong Origin => (ulong)_entries;
 
-    /// <summary>Written before the table is linked, and never again.</summary>
-    public DenseBits Dense => new(*DenseLink);
+    /// <summary>What writers set. In a section it may be exchanged for others (rule 31).</summary>
+    public DenseBits Dense => new(Volatile.Read(ref *DenseLink));
+
+    /// <summary>What writers of sections from before the exchange may still set; address 0: there are none.</summary>
+    public DenseBits Retiring => new(Volatile.Read(ref DenseLink[1]));
+
+    /// <summary>All clear, while there are none that retire.</summary>
+    public DenseBits Spare => new(DenseLink[2]);
+
+    /// <summary>Gives writers the spare bits; those of before retire. Under the harvest turn of the only slot here.</summary>
+    public void SwapDense()
+    {
+        Volatile.Write(ref DenseLink[1], DenseLink[0]);
+        Volatile.Write(ref DenseLink[0], DenseLink[2]);
+        DenseLink[2] = 0;
+        Probe.At(Place.DenseSwapped);
+    }
+
+    /// <summary>What retired is clear, and nobody sets it any more.</summary>
+    public void EndRetiring()
+    {
+        DenseLink[2] = DenseLink[1];
+        Volatile.Write(ref DenseLink[1], 0);
+    }
+
+    /// <summary>How many segments of first..end-1 have a summary word that is not zero.</summary>
+    public int CountFlagged(int first, int end)
+    {
+        int zeroes = 0;
+        foreach (uint word in new ReadOnlySpan<uint>(Summaries + first, end - first))
+        {
+            zeroes += word == 0 ? 1 : 0;
+        }
+        return end - first - zeroes;
+    }
+
+    /// <summary>Clears the summary words of first..end-1, two by one instruction where both stand in them.</summary>
+    public void ClearFlags(int first, int end)
+    {
+        int index = first;
+        for (; index < end && index % 2 != 0; index++)
+        {
+            Cell(index).ClearSummary(SegmentCell.AllLines);
+        }
+        for (; index + 1 < end; index += 2)
+        {
+            ref ulong pair = ref *(ulong*)(Summaries + index); // even: aligned
+            if (Volatile.Read(ref pair) != 0)
+            {
+                Interlocked.Exchange(ref pair, 0);
+            }
+        }
+        if (index < end)
+        {
+            Cell(index).ClearSummary(SegmentCell.AllLines);
+        }
+        Probe.At(Place.SummaryCleared);
+    }
 
     public SegmentCell Cell(int index) => new(_entries + index, Summaries + index);
 
@@ -60,10 +116,13 @@ internal readonly unsafe struct SegmentTable(ulong origin)
     }
 
     /// <summary>Fills an unlinked table with tokens; clears its summary words and the dense bits that it is given (0: none).</summary>
-    public void Initialize(ulong regionBase, ITokenSource tokens, nint dense = 0)
+    public void Initialize(ulong regionBase, ITokenSource tokens, nint dense = 0, nint spare = 0)
     {
-        *DenseLink = (ulong)dense;
-        new DenseBits((ulong)dense).Initialize();
+        DenseLink[0] = (ulong)dense;
+        DenseLink[1] = 0;
+        DenseLink[2] = (ulong)spare;
+        Dense.Initialize();
+        Spare.Initialize();
         for (int i = 0; i < GuestAddress.TableEntries; i++)
         {
             ulong address = regionBase + ((ulong)i << GuestAddress.SegmentShift);

@@ -1,3 +1,4 @@
+using System;
 using System.Threading;
 using GmapNative.Bits;
 using GmapNative.Memory;
@@ -250,9 +251,9 @@ internal sealed unsafe class TableTree
 
     private void FreeEmpty(SegmentTable table)
     {
-        if (_dense)
+        foreach (DenseBits dense in (ReadOnlySpan<DenseBits>)[table.Dense, table.Spare, table.Retiring])
         {
-            _pool.Free((nint)table.Dense.Origin, TableKind.DenseBits);
+            FreeDense((nint)dense.Origin);
         }
         _pool.Free((nint)table.Origin, TableKind.Segment);
     }
@@ -261,16 +262,24 @@ internal sealed unsafe class TableTree
     private nint NewSegmentTable(ulong regionBase, ITokenSource tokens)
     {
         nint dense = _dense ? _pool.TryAllocate(TableKind.DenseBits) : 0;
-        nint table = _dense && dense == 0 ? 0 : _pool.TryAllocate(TableKind.Segment);
+        nint spare = dense != 0 ? _pool.TryAllocate(TableKind.DenseBits) : 0;
+        nint table = _dense && spare == 0 ? 0 : _pool.TryAllocate(TableKind.Segment);
         if (table != 0)
         {
-            new SegmentTable((ulong)table).Initialize(regionBase, tokens, dense);
+            new SegmentTable((ulong)table).Initialize(regionBase, tokens, dense, spare);
+            return table;
         }
-        else if (dense != 0)
+        FreeDense(dense);
+        FreeDense(spare);
+        return 0;
+    }
+
+    private void FreeDense(nint dense)
+    {
+        if (dense != 0)
         {
             _pool.Free(dense, TableKind.DenseBits);
         }
-        return table;
     }
 
     private ulong NewTop(TableType top, ITokenSource tokens)

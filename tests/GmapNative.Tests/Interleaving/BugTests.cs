@@ -45,6 +45,8 @@ public sealed class BugTests
         [Step.MixedCollapse] = Scenarios.CollapseOfAMixedTable,
         [Step.WalkBeforeCallsEnded] = Scenarios.DeletionAndFault,
         [Step.StaleSoftDirtyKept] = Scenarios.ArmingAndWriter,
+        [Step.SwapBeforeFlags] = GenerationScenarios.SwapAndWriters,
+        [Step.NoSwapGrace] = GenerationScenarios.SwapAndWriters,
         [Step.DenseBitsBeforeGrace] = GenerationScenarios.DeletionAndWriter,
         [Step.DiscardAfterGrace] = GenerationScenarios.DiscardAndCachedWriter,
     };

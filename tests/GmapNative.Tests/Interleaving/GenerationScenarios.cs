@@ -36,7 +36,8 @@ internal static class GenerationScenarios
             "a discard, a writer with a translation cache",
             a =>
             {
-                a.WriteCached(3);
+                a.WriteCached(3); // maps the page
+                a.WriteCached(3); // fills the cache
                 a.AwaitDiscard();
                 a.WriteCached(3);
             },
@@ -46,14 +47,32 @@ internal static class GenerationScenarios
             Bound = 3,
         });
 
+    public static Scenario SwapAndWriters { get; } = Swapping(Scenarios.WriterOfALine);
+
+    public static Scenario SwapAndWriter { get; } = Swapping(Scenarios.WriterAndHarvest) with { Bound = 2 };
+
     public static IEnumerable<Scenario> All =>
     [
         WriterAndHarvest, TwoWritersAndHarvest, WriterOfALine, CachedWriter, CachedWriterGoesOn, FaultsAndHarvest, SharedLine,
         ArmingAndWriter, DeletionAndWriter, DiscardAndCachedWriter, Of(Scenarios.BufferedEnter), Of(Scenarios.TwoHarvests),
         Of(Scenarios.HarvestAndGetClear), Of(Scenarios.GetAndWriter), Of(Scenarios.KeptHarvest), Of(Scenarios.TwoWritersOfALeaf),
         Of(Scenarios.CrossingWriter), Of(Scenarios.CollapseAndWriter), Of(Scenarios.AgingAndWriter), Of(Scenarios.UnmapWriterHarvest),
-        Of(Scenarios.UnmapPage), Of(Scenarios.DisarmingAndWriter), Of(Scenarios.LimitAndWalkers), Of(Scenarios.DeletionAndFault),
+        SwapAndWriters, SwapAndWriter, Swapping(Scenarios.TwoWritersAndHarvest), Swapping(Scenarios.CachedWriterGoesOn),
+        Swapping(Scenarios.GetAndWriter), Swapping(Scenarios.TwoHarvests), Swapping(Scenarios.KeptHarvest),
+        Swapping(Scenarios.HarvestAndGetClear), Swapping(Scenarios.DisarmingAndWriter), Swapping(Scenarios.UnmapWriterHarvest),
+        Swapping(DeletionAndHarvest), Of(Scenarios.UnmapPage), Of(Scenarios.DisarmingAndWriter), Of(Scenarios.LimitAndWalkers),
+        Of(Scenarios.DeletionAndFault),
     ];
+
+    private static Scenario DeletionAndHarvest => new(
+        "a slot ends, a writer, a harvest", a => a.SetWithFinal(new SlotRequest { Id = 1 }), b => b.Write(3), c => c.Harvest())
+    {
+        Before = world => Scenarios.Dirty(world, World.Slot(1, 0, 256), 9),
+    };
+
+    /// <summary>The harvest swaps dense bits (rule 31), however few are set.</summary>
+    private static Scenario Swapping(Scenario scenario) =>
+        Of(scenario) with { Name = "by generation, swapped: " + scenario.Name, FreezesFrom = 1 };
 
     private static Scenario Of(Scenario scenario) =>
         scenario with { Name = "by generation: " + scenario.Name, Options = scenario.Options with { ByGeneration = true } };

@@ -240,7 +240,7 @@ internal sealed unsafe class World : IDisposable
 
     /// <summary>A freeze waits for ever: how long a schedule takes must not matter.</summary>
     private static Freezing FreezingOf(Scenario scenario) => scenario.FreezesFrom == 0 ? Freezing.Never
-        : new Freezing { LeastLines = scenario.FreezesFrom, LeastSegments = 1, LongestNanoseconds = 0 };
+        : new Freezing { LeastLines = scenario.FreezesFrom, LeastSegments = 1, LeastFlagged = 1, LongestNanoseconds = 0 };
 
     private List<(int Thread, int Page, ulong Stamp)> StoredIn(uint slotId)
     {

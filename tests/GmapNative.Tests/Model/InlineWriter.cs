@@ -200,7 +200,7 @@ internal sealed unsafe class InlineWriter(nint view, Action? pause = null, Write
         ulong table = (ulong)segment & ~0x3FFFUL;
         if (_words->ByGeneration != 0)
         {
-            ulong* dense = *(ulong**)(table + 0x6000) + ((address >> 18) & 0x1FFF);
+            ulong* dense = (ulong*)Volatile.Read(ref *(ulong*)(table + 0x6000)) + ((address >> 18) & 0x1FFF);
             ulong mark = 1UL << (int)((address >> 12) & 63);
             pause?.Invoke();
             if ((Volatile.Read(ref *dense) & mark) == 0)

@@ -46,7 +46,7 @@ internal sealed unsafe partial class SpaceDriver
         Same((long)stats.pages_aged, _model.PagesAged, "pages_aged");
         Same((long)stats.page_tables, _model.PageTables, "page_tables");
         ulong bytes = (stats.region_tables * (16 << 10)) + (stats.segment_tables * (32 << 10)) + (stats.page_tables * (2 << 10));
-        bytes += _test.Space.Options.ByGeneration ? stats.segment_tables * (64 << 10) : 0;
+        bytes += _test.Space.Options.ByGeneration ? stats.segment_tables * (128 << 10) : 0;
         Same(stats.table_bytes, bytes, "table_bytes");
         Same((long)stats.vcpus, 1, "vcpus");
     }
