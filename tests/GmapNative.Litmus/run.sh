@@ -104,8 +104,8 @@ run_weak() { # NAME TEST
     fi
 }
 
-# Steps of rule 20 show only where harvests freeze, the others only where they take entry by entry.
-freezes() { case $1 in *Freez* | *Froz* | ThawBeforeEdit) echo 1 ;; esac; }
+# Steps of rules 20 and 31 show only where harvests freeze or swap, the others only where they take entry by entry.
+freezes() { case $1 in *Freez* | *Froz* | *Swap* | ThawBeforeEdit) echo 1 ;; esac; }
 
 run_twins() { # KIND...
     local kind name test jostle place
@@ -117,7 +117,8 @@ run_twins() { # KIND...
                 GMAP_CHECK_JOSTLE="$jostle" GMAP_CHECK_JOSTLE_AT="${place:-}" \
                 GMAP_CHECK_FREEZE="$(freezes "$name")" "$BIN/gmap-litmus" --jostle "$TWIN_JOSTLE" ;;
             generation) run_twin "$kind" "$name" "$test" env LD_LIBRARY_PATH="$LIB/check" GMAP_CHECK_LEAVE_OUT="$name" \
-                GMAP_CHECK_JOSTLE="$jostle" "$BIN/gmap-litmus" --jostle "$TWIN_JOSTLE" --tracking generation ;;
+                GMAP_CHECK_JOSTLE="$jostle" GMAP_CHECK_FREEZE="$(freezes "$name")" \
+                "$BIN/gmap-litmus" --jostle "$TWIN_JOSTLE" --tracking generation ;;
             harness)
                 run_twin "$kind" "$name" "$test" "$BIN/gmap-litmus" --control "$name"
                 if [[ $name == late-mark ]]; then run_weak "$name" "$test"; fi
@@ -143,7 +144,7 @@ else
     run_tests 'tests, shipped library, tracking by generation' "$BIN/gmap-litmus" --tracking generation
     export LD_LIBRARY_PATH=$LIB/check GMAP_CHECK_JOSTLE=64
     run_tests 'tests, check flavour: freed tables poisoned, jostled' "$BIN/gmap-litmus"
-    run_tests 'the same, tracking by generation' "$BIN/gmap-litmus" --tracking generation
+    GMAP_CHECK_FREEZE=1 run_tests 'the same, tracking by generation, dense bits swapped' "$BIN/gmap-litmus" --tracking generation
     GMAP_CHECK_FREEZE=1 run_tests 'tests, check flavour: every dirty segment is frozen, jostled' "$BIN/gmap-litmus"
     unset LD_LIBRARY_PATH GMAP_CHECK_JOSTLE
     say '==> twins: each has one mistake, which has to be caught'

@@ -41,7 +41,8 @@ internal readonly struct DenseSwap(AddressSpace space, Slot slot, SlotTracking t
         for (ulong at = start, stop; swapped && at < end; at = stop)
         {
             stop = DenseTake.RegionEnd(at, end);
-            taken += grace != Status.Ok ? Taker.Take(at, stop) : IsAlone(at, stop) ? Collect(at, stop) : 0;
+            // A neighbour may have come: then what retired is taken as it is while it may still be set, and stays.
+            taken += grace == Status.Ok && IsAlone(at, stop) ? Collect(at, stop) : Taker.Take(at, stop);
         }
         return Status.Ok;
     }

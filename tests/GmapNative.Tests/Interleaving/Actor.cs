@@ -201,6 +201,13 @@ internal sealed unsafe class Actor(World world, int index, View view)
         Expect(world.Test.Space.SetLimit(limit), "limit");
     }
 
+    /// <summary>Makes a slot.</summary>
+    public void Add(SlotRequest request)
+    {
+        world.Pause("slot begins");
+        world.Set(request);
+    }
+
     public void Arm(SlotRequest request)
     {
         world.Pause("arming begins");

@@ -51,13 +51,20 @@ internal static class GenerationScenarios
 
     public static Scenario SwapAndWriter { get; } = Swapping(Scenarios.WriterAndHarvest) with { Bound = 2 };
 
+    /// <summary>The harvest begins alone in its 2 GB, and ends with a neighbour.</summary>
+    public static Scenario SwapAndNewSlot { get; } = Swapping(
+        new("another slot comes, a writer, a harvest", a => a.Add(World.Slot(2, 512, 256)), b => b.Write(3), c => c.Harvest())
+        {
+            Before = world => Scenarios.Dirty(world, World.Slot(1, 0, 256), 9),
+        });
+
     public static IEnumerable<Scenario> All =>
     [
         WriterAndHarvest, TwoWritersAndHarvest, WriterOfALine, CachedWriter, CachedWriterGoesOn, FaultsAndHarvest, SharedLine,
         ArmingAndWriter, DeletionAndWriter, DiscardAndCachedWriter, Of(Scenarios.BufferedEnter), Of(Scenarios.TwoHarvests),
         Of(Scenarios.HarvestAndGetClear), Of(Scenarios.GetAndWriter), Of(Scenarios.KeptHarvest), Of(Scenarios.TwoWritersOfALeaf),
         Of(Scenarios.CrossingWriter), Of(Scenarios.CollapseAndWriter), Of(Scenarios.AgingAndWriter), Of(Scenarios.UnmapWriterHarvest),
-        SwapAndWriters, SwapAndWriter, Swapping(Scenarios.TwoWritersAndHarvest), Swapping(Scenarios.CachedWriterGoesOn),
+        SwapAndNewSlot, SwapAndWriters, SwapAndWriter, Swapping(Scenarios.TwoWritersAndHarvest), Swapping(Scenarios.CachedWriterGoesOn),
         Swapping(Scenarios.GetAndWriter), Swapping(Scenarios.TwoHarvests), Swapping(Scenarios.KeptHarvest),
         Swapping(Scenarios.HarvestAndGetClear), Swapping(Scenarios.DisarmingAndWriter), Swapping(Scenarios.UnmapWriterHarvest),
         Swapping(DeletionAndHarvest), Of(Scenarios.UnmapPage), Of(Scenarios.DisarmingAndWriter), Of(Scenarios.LimitAndWalkers),
