@@ -25,6 +25,7 @@ internal static unsafe class Faults
         }
         int thread = Enter(vcpu);
         int status = vcpu.Space.Faults.Resolve(vcpu.View, address, (Access)access, thread, out FaultOutcome outcome);
+        CountDirtied(vcpu, outcome);
         Leave(vcpu);
         if (result is not null)
         {
@@ -57,6 +58,7 @@ internal static unsafe class Faults
             status = IsAccess(request->access)
                 ? vcpu.Space.Faults.Resolve(request->guest_addr, (Access)request->access, thread, out outcome)
                 : Status.Invalid;
+            CountDirtied(vcpu, outcome);
             if (status == FaultResolver.Frozen)
             {
                 // The section ends, and with it what was resolved in it: all of the batch once more (rules 7 and 20).
@@ -115,6 +117,14 @@ internal static unsafe class Faults
         }
         vcpu.View.EnterCall();
         return thread;
+    }
+
+    private static void CountDirtied(Vcpu vcpu, in FaultOutcome outcome)
+    {
+        if (outcome.Dirtied != 0)
+        {
+            vcpu.View.CountGranted(outcome.Dirtied);
+        }
     }
 
     private static void Leave(Vcpu vcpu)

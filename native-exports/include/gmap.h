@@ -312,7 +312,11 @@ GMAP_API gmap_status gmap_image_export(uint64_t space, uint64_t real_base, const
 
 #define GMAP_SLOT_READONLY 0x1u        /* guest writes are GMAP_PIC_PROTECTION */
 #define GMAP_SLOT_LOG_DIRTY 0x2u       /* dirty pages are tracked */
-#define GMAP_SLOT_INITIALLY_DIRTY 0x4u /* with LOG_DIRTY being turned on: every page is dirty in the first harvest */
+/* With LOG_DIRTY being turned on: every page is dirty until it is first harvested or cleared. For a slot that is there
+ * and has no backing nothing is armed and nobody waited for, so that turning logging on costs next to nothing: what is
+ * mapped stays writable, and each harvest or clear of a range arms that range (KVM_DIRTY_LOG_INITIALLY_SET: clear in
+ * chunks). */
+#define GMAP_SLOT_INITIALLY_DIRTY 0x4u
 
 typedef struct gmap_slot {
   uint32_t struct_size;
@@ -625,6 +629,44 @@ GMAP_API gmap_status gmap_snapshot_verify(uint64_t snapshot, uint64_t *wrong);
 
 /* [WAITS] Frees it. GMAP_EBUSY: another thread is in gmap_snapshot_restore. */
 GMAP_API gmap_status gmap_snapshot_free(uint64_t snapshot);
+
+#define GMAP_FORMAT_VHOST_LOG 1u /* vhost and vhost-user: page gfn is bit gfn % 8 of byte gfn / 8 */
+
+/* Drains a log in shared memory that other processes set bits in by atomic ORs (vhost-user backends, used rings
+ * included): each bit is taken out of it, then the page is marked as by gmap_mark_dirty. A bit that is set meanwhile is
+ * marked too or stays; so drain, then harvest, and when the device has stopped drain once more before the last harvest.
+ * Bits of pages that no slot has, or whose slot does not log, are taken out and dropped. format: GMAP_FORMAT_VHOST_LOG.
+ * flags: 0. log: 8-byte aligned, of `bytes` bytes, a multiple of 8 (a mapped page is both); longer or shorter than the
+ * guest. pages (may be NULL) receives how many were marked, those that were marked before too. Any thread; never waits,
+ * allocates nothing. GMAP_EINVAL: another format or flag, misaligned, wrapped. GMAP_EBADF: also where the space ended
+ * meanwhile. */
+GMAP_API gmap_status gmap_dirty_drain(uint64_t space, uint32_t format, uint32_t flags, void *log, uint64_t bytes,
+                                      uint64_t *pages);
+
+typedef struct gmap_rate {
+  uint32_t struct_size;
+  uint32_t flags;            /* 0 */
+  uint64_t pages;            /* 4 KB pages that became dirty; only rises: divide the differences of two readings */
+  uint64_t time_ns;          /* of CLOCK_MONOTONIC: when it was read */
+  uint64_t pages_per_second; /* see each function */
+} gmap_rate;
+
+/* How fast the pages of a slot become dirty, counted where pages are taken and marked: nothing is looked at, nothing
+ * taken, no consumer disturbed. pages: since logging began, each page once between two harvests or clears, whoever
+ * wrote or marked it, and not while it is dirty since logging began (GMAP_SLOT_INITIALLY_DIRTY, a time-out). What
+ * vcpus wrote is known when it is harvested, cleared or looked at, so the figure is exact right after a harvest; a
+ * harvest with GMAP_HARVEST_NO_REARM does not count. pages_per_second: between the last two harvests or clears; those
+ * of parts, one behind the other, count as one of everything when the last of them is done; 0 before the first. Any
+ * thread, inside too. GMAP_ENOENT: no such slot, or it does not log. GMAP_EINVAL. */
+GMAP_API gmap_status gmap_dirty_rate(uint64_t space, uint32_t slot, gmap_rate *rate);
+
+/* How fast one vcpu makes pages dirty. pages: since it was opened, clean pages that became writable by its stores
+ * through the inline header or by its own gmap_fault and gmap_fault_many: each once until it is harvested or cleared,
+ * and only for the vcpu that came first; 256 for a leaf (GMAP_SPLIT_NEVER). Not counted: slots with a backing; slots
+ * that do not log, but for what the header itself makes writable of what was armed before. pages_per_second: the mean
+ * since the last call for this vcpu, by whichever thread, at first since it was opened. Any thread, while the vcpu
+ * runs. GMAP_EINVAL. */
+GMAP_API gmap_status gmap_vcpu_rate(uint64_t vcpu, gmap_rate *rate);
 
 /* ---- Backings: slots whose truth is the kernel ----------------------------------------------------------------- */
 

@@ -41,7 +41,8 @@ typedef struct gmap_view {
   uint64_t generation; /* the space's, at gmap_enter */
   uint64_t ask_addr;   /* the guest address that the last GMAP_INLINE_ASK was about */
   uint64_t call;       /* odd: in gmap_fault (the library's own use) */
-  uint64_t reserved0[4];
+  uint64_t granted;    /* clean pages that this view made dirty: gmap_vcpu_rate */
+  uint64_t reserved0[3];
   /* second cache line: written by the library */
   const gmap_space_word *space;
   uint64_t vcpu;           /* the handle */
@@ -185,7 +186,8 @@ static inline gmap_status gmap_store_page_(gmap_view *view, uint64_t guest_addr,
     if (!(entry & (GMAP_PAGE_INVALID | GMAP_PAGE_PROTECT))) break; /* another writer was first */
     if ((entry & decides) != grantable) return gmap_ask_(view, guest_addr);
   } while (!GMAP_ATOMIC_CAS(page, &entry,
-                            (entry & ~GMAP_PAGE_PROTECT) | GMAP_PAGE_DIRTY | GMAP_PAGE_SOFT_DIRTY | GMAP_PAGE_YOUNG));
+                            (entry & ~GMAP_PAGE_PROTECT) | GMAP_PAGE_DIRTY | GMAP_PAGE_SOFT_DIRTY | GMAP_PAGE_YOUNG) ||
+           (view->granted++, 0)); /* this thread's grant: counted once */
   gmap_summary_(segment, guest_addr);
   *host = (uintptr_t)((entry & GMAP_PAGE_FRAME) | (guest_addr & ~GMAP_PAGE_FRAME));
   return 0;

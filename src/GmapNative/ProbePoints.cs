@@ -113,6 +113,9 @@ internal enum Place
     /// <summary>The bytes of a host's write are in guest memory.</summary>
     HostCopied,
 
+    /// <summary>A word is out of a device's log; its pages are not marked.</summary>
+    LogWordTaken,
+
     /// <summary>The ASCE designates another top table.</summary>
     TopChanged,
 }
@@ -208,6 +211,9 @@ internal enum Step
 
     /// <summary>Rule 19: a change of configuration does not wait for the calls in flight.</summary>
     WalkBeforeCallsEnded,
+
+    /// <summary>Rule 15: a word of a device's log is marked first and taken out of the log then.</summary>
+    MarkBeforeExchange,
 
     /// <summary>Rule 19: what is soft-dirty from before the arming stays so.</summary>
     StaleSoftDirtyKept,

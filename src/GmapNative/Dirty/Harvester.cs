@@ -48,7 +48,8 @@ internal static unsafe class Harvester
         DirtySink sink = range.Sink;
         using (range.Tracking.Gate.Hold())
         {
-            status = Collector.Pour(ref range, rearm: Probe.LeavesOut(Step.GetTakes), new Outlet(null, sink, sink.Log), out _);
+            var into = new Outlet(null, sink, sink.Log, range.Tracking);
+            status = Collector.Pour(ref range, rearm: Probe.LeavesOut(Step.GetTakes), into, out _);
             for (ulong done = 0; status == Status.Ok && done < count; done += 64)
             {
                 ulong bits = (sink.Log.Peek(first + done) | sink.Epoch.Peek(first + done)) & range.MaskAt(done);
@@ -258,6 +259,23 @@ internal static unsafe class Harvester
 
     private static void Zero(ulong* bitmap, ulong count) =>
         new System.Span<ulong>(bitmap, (int)((count + 63) / 64)).Clear(); // the caller's buffer, as above
+
+    /// <summary>See <c>gmap_dirty_rate</c>. No entry is looked at, nothing is taken.</summary>
+    public static int Rate(AddressSpace space, uint slotId, out RateReading reading)
+    {
+        reading = default;
+        using var stay = new Stay(space);
+        SlotTracking? tracking = space.Map.ById(slotId)?.Tracking;
+        if (tracking is null || space.IsDead)
+        {
+            return space.IsDead ? Status.BadHandle : Status.NoEntry;
+        }
+        using (tracking.Gate.Hold())
+        {
+            reading = tracking.Rate.Read();
+        }
+        return Status.Ok;
+    }
 
     private static void Count(AddressSpace space, long begin)
     {

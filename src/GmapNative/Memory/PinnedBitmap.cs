@@ -120,6 +120,13 @@ internal sealed unsafe class PinnedBitmap
         return added;
     }
 
+    /// <summary>Sets every bit, by plain stores: while nobody else knows the bitmap.</summary>
+    public void SetAll()
+    {
+        Fill(_words, Bits);
+        Fill(_blocks, (Bits + BlockBits - 1) / BlockBits);
+    }
+
     /// <summary>Clears bits first..first+63 where <paramref name="mask"/> has ones.</summary>
     public void Clear(ulong first, ulong mask)
     {
@@ -140,6 +147,14 @@ internal sealed unsafe class PinnedBitmap
         int shift = (int)(first % WordBits);
         ulong low = LoadWord(index) >> shift;
         return shift == 0 ? low : low | (LoadWord(index + 1) << (WordBits - shift));
+    }
+
+    /// <summary>As <see cref="Peek"/>; where its block is clear the word is not looked at.</summary>
+    public ulong PeekSparse(ulong first)
+    {
+        ulong block = first / BlockBits;
+        bool blank = first % WordBits == 0 && (Volatile.Read(ref _blocks[block / WordBits]) >> (int)(block % WordBits) & 1) == 0;
+        return blank ? 0 : Peek(first);
     }
 
     /// <summary>
@@ -251,6 +266,20 @@ internal sealed unsafe class PinnedBitmap
     private ulong LoadWord(ulong index) => index * WordBits < Bits ? Volatile.Read(ref _words[index]) : 0;
 
     private static ulong WordsFor(ulong bits) => (bits + WordBits - 1) / WordBits;
+
+    /// <summary>A word at a time: a slot may have more words than a span can.</summary>
+    private static void Fill(ulong* words, ulong bits)
+    {
+        ulong whole = bits / WordBits;
+        for (ulong i = 0; i < whole; i++)
+        {
+            words[i] = ulong.MaxValue; // inside the region, as the last one
+        }
+        if (bits % WordBits != 0)
+        {
+            words[whole] = RunMask(0, (int)(bits % WordBits));
+        }
+    }
 
     private int OrWord(ulong index, ulong mask)
     {

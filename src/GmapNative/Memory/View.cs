@@ -51,6 +51,12 @@ internal sealed unsafe class View
 
     public static bool IsInside(ulong word) => (word & 1) != 0;
 
+    /// <summary>Pages that became dirty through this view: the header counts its own, the owner's faults theirs.</summary>
+    public ulong Granted => Volatile.Read(ref _words->Granted);
+
+    /// <summary>Counts pages that a fault made dirty. On the owner's thread, which alone writes the word.</summary>
+    public void CountGranted(ulong pages) => Volatile.Write(ref _words->Granted, _words->Granted + pages);
+
     /// <summary>Begins a section, ending one that is open (rule 5).</summary>
     public void Enter()
     {

@@ -26,7 +26,8 @@ internal unsafe struct ViewWords
     public ulong Generation;
     public ulong AskAddress;
     public ulong Call;
-    public fixed ulong Reserved0[4];
+    public ulong Granted;
+    public fixed ulong Reserved0[3];
     public SpaceWords* Space;
     public ulong Vcpu;
     public uint Version;

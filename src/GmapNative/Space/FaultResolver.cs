@@ -42,6 +42,9 @@ internal struct FaultOutcome
     public Access Rights;
     public FaultReason Reason;
     public FaultDone Done;
+
+    /// <summary>Pages of a slot whose entries are tracked that became dirty.</summary>
+    public uint Dirtied;
 }
 
 /// <summary>
@@ -69,6 +72,11 @@ internal sealed class FaultResolver(AddressSpace space)
         /// Whether a new entry begins dirty: a write does, and where the tables are not the truth nothing is ever armed.
         /// </summary>
         public bool InstallsDirty => !Slot.IsReadOnly && (IsWrite || !Slot.TracksEntries);
+
+        /// <summary>What counts as dirtied where a page or a leaf of the slot becomes dirty.</summary>
+        public uint DirtiedPage => Slot.TracksEntries ? 1u : 0;
+
+        public uint DirtiedLeaf => Slot.TracksEntries ? (uint)GuestAddress.PageTableEntries : 0;
     }
 
     /// <summary>0, a program-interruption code with a reason, frozen (rule 20), or no memory with nothing changed.</summary>
@@ -90,9 +98,11 @@ internal sealed class FaultResolver(AddressSpace space)
         for (; ; )
         {
             FaultDone done = outcome.Done;
+            uint dirtied = outcome.Dirtied;
             int seen = space.Thaws.Now; // before the look: what thaws after it is told after this
             int status = Resolve(address, access, thread, out outcome);
             outcome.Done |= done;
+            outcome.Dirtied += dirtied;
             if (status != Frozen)
             {
                 return status;
@@ -188,6 +198,7 @@ internal sealed class FaultResolver(AddressSpace space)
             {
                 SpaceCounters.Add(ref _counters.Of(request.Thread).SegmentsMapped);
                 outcome.Done |= FaultDone.Mapped;
+                outcome.Dirtied += dirty ? request.DirtiedLeaf : 0;
                 Probe.At(Place.EntryGrants);
                 SummarizeDirtyLeaf(cell, dirty);
             }
@@ -233,6 +244,7 @@ internal sealed class FaultResolver(AddressSpace space)
             {
                 SpaceCounters.Add(ref _counters.Of(request.Thread).SegmentsGranted);
                 outcome.Done |= FaultDone.Granted;
+                outcome.Dirtied += request.DirtiedLeaf;
                 Probe.At(Place.EntryGrants);
                 SummarizeDirtyLeaf(cell, true);
             }
@@ -262,6 +274,7 @@ internal sealed class FaultResolver(AddressSpace space)
             {
                 SpaceCounters.Add(ref _counters.Of(request.Thread).PagesGranted);
                 outcome.Done |= FaultDone.Granted;
+                outcome.Dirtied += request.DirtiedPage;
                 Probe.At(Place.EntryGrants);
             }
             return Status.TryAgain;
@@ -298,6 +311,7 @@ internal sealed class FaultResolver(AddressSpace space)
             {
                 SpaceCounters.Add(ref _counters.Of(request.Thread).PagesMapped);
                 outcome.Done |= page.IsDirty ? FaultDone.Mapped | FaultDone.Granted : FaultDone.Mapped;
+                outcome.Dirtied += page.IsDirty ? request.DirtiedPage : 0;
                 Probe.At(Place.EntryGrants);
                 cell.SetSummary(page.IsDirty ? request.Line : 0);
             }

@@ -40,7 +40,7 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
     {
         Span<ushort> dense = stackalloc ushort[GuestAddress.TableEntries];
         var freezer = new SegmentFreezer(space, slot, tracking, sink);
-        var into = new Outlet(tracking.Sinks, sink, sink.Epoch);
+        var into = new Outlet(tracking.Sinks, sink, sink.Epoch, tracking);
         int status = Status.Ok;
         for (ulong at = start; at < end && status == Status.Ok;)
         {

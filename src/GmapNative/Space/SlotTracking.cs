@@ -39,6 +39,11 @@ internal sealed class SlotTracking
     /// <summary>Into every consumer's log.</summary>
     public Outlet Everyone => new(Sinks, _builtIn, _builtIn.Log);
 
+    /// <summary>The same for pages that were written: they count. Under <see cref="Gate"/>.</summary>
+    public Outlet EveryoneCounted => new(Sinks, _builtIn, _builtIn.Log, this);
+
+    public DirtyRate Rate { get; } = new();
+
     /// <summary>The slot is withdrawn and everything that it knew is in the logs. Under <see cref="Gate"/>.</summary>
     public bool IsRetired { get; private set; }
 
@@ -81,10 +86,12 @@ internal sealed class SlotTracking
     {
         DirtySink[] sinks = Sinks;
         ulong added = sinks[0].Log.OrRange(first, count);
+        ulong fresh = added; // for the consumer that took last, whose log has the fewest
         for (int i = 1; i < sinks.Length; i++)
         {
-            _ = sinks[i].Log.OrRange(first, count);
+            fresh = Math.Max(fresh, sinks[i].Log.OrRange(first, count));
         }
+        Rate.CountMarked((long)fresh);
         return added;
     }
 
@@ -93,11 +100,29 @@ internal sealed class SlotTracking
     {
         DirtySink[] sinks = Sinks;
         int added = sinks[0].Log.Or(first, mask);
+        int fresh = added;
         for (int i = 1; i < sinks.Length; i++)
         {
-            _ = sinks[i].Log.Or(first, mask);
+            fresh = Math.Max(fresh, sinks[i].Log.Or(first, mask));
         }
+        Rate.CountMarked(fresh);
         return added;
+    }
+
+    /// <summary>
+    /// How many of pages first..first+63 become dirty with a pour: those that some log does not have, of what is taken from its source.
+    /// Who only looks (its <paramref name="looker"/>) puts them into one log, and they stay where they are: those count that the take will
+    /// find in all logs. Under <see cref="Gate"/>.
+    /// </summary>
+    public ulong FreshOf(ulong first, ulong mask, DirtySink? looker)
+    {
+        ulong inAll = mask;
+        foreach (DirtySink sink in _sinks)
+        {
+            inAll &= sink == looker ? mask : sink.Log.PeekSparse(first);
+        }
+        ulong fresh = looker is null ? mask & ~inAll : inAll & ~looker.Log.PeekSparse(first);
+        return (ulong)BitOperations.PopCount(fresh);
     }
 
     /// <summary>Makes every consumer forget a run of pages, except those to whom a discard is a change; how many were dirty for the built-in one. Takes <see cref="Gate"/>.</summary>

@@ -126,6 +126,24 @@ internal sealed unsafe class Actor(World world, int index, View view)
         End(status, page);
     }
 
+    /// <summary>A device's write: into memory, then its bit in the device's log. It counts when the log was drained.</summary>
+    public void WriteLogged(int page)
+    {
+        ulong stamp = world.BeginStore(index, page);
+        Volatile.Write(ref *World.Word(index, page), stamp); // guest memory of the test
+        world.Pause("device wrote");
+        world.Log(index, page, stamp);
+        world.Pause("device logged");
+        world.EndStore(page);
+    }
+
+    public void DrainAndHarvest(uint slot = 1)
+    {
+        world.Pause("drain begins");
+        world.Drain();
+        Harvest(slot);
+    }
+
     public void Harvest(uint slot = 1, HarvestFlags flags = HarvestFlags.None)
     {
         world.Pause("harvest begins");

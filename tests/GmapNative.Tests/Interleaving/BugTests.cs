@@ -45,6 +45,7 @@ public sealed class BugTests
         [Step.MixedCollapse] = Scenarios.CollapseOfAMixedTable,
         [Step.WalkBeforeCallsEnded] = Scenarios.DeletionAndFault,
         [Step.StaleSoftDirtyKept] = Scenarios.ArmingAndWriter,
+        [Step.MarkBeforeExchange] = FormatScenarios.DeviceAndDrain,
     };
 
     /// <summary>What no schedule shows, but a call after the other does.</summary>
@@ -81,6 +82,15 @@ public sealed class BugTests
         string? failure = search.Run(Most, ByLot).Failure;
         Engine.Views.RemoveAll(_ => true); // of the threads that stay where they are, inside: no call of others may look at them
         Assert.That(failure, Is.EqualTo("all threads wait for each other"));
+    }
+
+    /// <summary>Rule 19, where every page is set: what a fault in flight installs would be reported, though nobody wrote it.</summary>
+    [Test]
+    public void Initially_set_that_does_not_wait_for_calls_is_caught()
+    {
+        using var search = new Search(FormatScenarios.InitiallySetAndFault);
+        Probe.LeftOut = Step.WalkBeforeCallsEnded;
+        IsCaught(search);
     }
 
     [TestCaseSource(nameof(Twins))]

@@ -196,7 +196,7 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
         if (arms)
         {
             Armings++;
-            if (slot.Tracked)
+            if (slot.Tracked && !initiallyDirty)
             {
                 Take(slot, slot.FirstPage, slot.Pages); // what was dirty before logging is history
             }
