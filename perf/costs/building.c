@@ -1,4 +1,5 @@
 // Mapping a guest from nothing (gmap_populate), by 1 MB leaves and by 4 KB pages, beside a fill in C; tables are warm.
+// Turning logging on.
 #include "../peers/peers.h"
 #include "costs.h"
 
@@ -28,10 +29,39 @@ static void map(uint64_t gib, enum guest_kind kind, goal wanted) {
   peer_memory_free(pool, segments * 2048);
 }
 
+static double logging_on_us(guest *g, uint32_t flags) {
+  gmap_slot slot = {.struct_size = sizeof slot, .id = 1, .size = g->gib << 30, .host_addr = HOST, .flags = flags};
+  double begin, us;
+  CHECK(gmap_populate(g->space, 0, g->gib << 30, GMAP_ACCESS_WRITE, 0, NULL)); // writable leaves
+  begin = start_ns();
+  CHECK(gmap_slot_set(g->space, &slot));
+  us = (stop_ns() - begin) / 1e3;
+  slot.flags = 0;
+  CHECK(gmap_slot_set(g->space, &slot));
+  return us;
+}
+
+// Every page set and nothing armed, beside a walk that arms every leaf.
+static void logging_on(uint64_t gib) {
+  static figures set, armed;
+  char row[96];
+  guest g;
+  guest_open(&g, gib, UNLOGGED);
+  for (int round = -1; round < rounds; round++) {
+    put(&set, round, logging_on_us(&g, GMAP_SLOT_LOG_DIRTY | GMAP_SLOT_INITIALLY_DIRTY));
+    put(&armed, round, logging_on_us(&g, GMAP_SLOT_LOG_DIRTY));
+  }
+  snprintf(row, sizeof row, "logging on, %" PRIu64 " GiB of writable leaves, every page set", gib);
+  report_row(row, &set, "us", "gmap_slot_set that arms each leaf", &armed, none);
+  guest_close(&g);
+}
+
 void building(void) {
   uint64_t pages_gib = quick ? 8 : guest_gib;
   report_progress("mapping by leaves");
   map(guest_gib, UNLOGGED, ratio_at_most(1.5));
   report_progress("mapping by pages");
   map(pages_gib, UNLOGGED_PAGES, ratio_at_most(1.2));
+  report_progress("logging on");
+  logging_on(quick ? guest_gib : 1024);
 }

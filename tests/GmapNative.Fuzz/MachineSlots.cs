@@ -105,7 +105,9 @@ internal sealed unsafe partial class Machine
         bool keeps = old is not null && (old.Start, old.Size, old.Host) == (seen.guest_addr, seen.size, seen.host_addr);
         bool log = (seen.flags & LogFlag) != 0, readOnly = (seen.flags & ReadOnlyFlag) != 0;
         bool changes = keeps && (log != old!.Log is not null || readOnly != old.ReadOnly);
-        bool waits = old is not null && (changes || !keeps);
+        bool begins = keeps && log && old is { Log: null, Kernel: null };
+        bool armsNothing = begins && readOnly == old!.ReadOnly && (seen.flags & InitiallyFlag) != 0;
+        bool waits = old is not null && (changes || !keeps) && !armsNothing;
         _expected.Maybe(space is { Engine.IsTight: true } && seen.size != 0 && log && (!keeps || old!.Log is null), Status.NoMemory);
         Feature((keeps ? 1u : 0) + (log ? 2u : 0) + (readOnly ? 4u : 0), 8);
         Feature((old?.Log is null ? 0 : 1u) + (old?.Kernel is null ? 0 : 2u), 4);

@@ -8,9 +8,9 @@ namespace GmapNative.Space;
 internal readonly record struct RateReading(ulong Pages, ulong Nanoseconds, ulong PagesPerSecond);
 
 /// <summary>
-/// How many pages of a slot became dirty. A page counts where it is marked, unmapped, or taken from its entry (or the kernel) and not in the
-/// logs of all consumers yet: once between two takes, by whichever consumer, and whoever wrote or marked it. (One that is marked in the
-/// very moment it is taken may count twice.) What was dirty when logging began is in all logs and does not count.
+/// How many pages of a slot became dirty. A page counts where it is marked, unmapped, or taken from its entry (or the kernel) and is not
+/// in the logs of all consumers yet: once between two takes, by whichever consumer, and whoever wrote or marked it. (One that is marked
+/// in the very moment it is taken may count twice.) What was dirty when logging began is in all logs and does not count.
 /// </summary>
 internal sealed class DirtyRate
 {

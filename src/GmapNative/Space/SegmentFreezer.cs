@@ -30,7 +30,7 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
     /// <summary>Segments that wait for one grace: their tables fit into a processor's cache, their writers wait not for long.</summary>
     private const int Chunk = 256;
 
-    private readonly Outlet _into = new(tracking.Sinks, sink, sink.Epoch); // the turn keeps the consumers as they are
+    private readonly Outlet _into = new(tracking.Sinks, sink, sink.Epoch, tracking); // the turn keeps the consumers as they are
     private readonly Freezing _freezing = space.Engine.Options.Freezing;
     private bool _hasTimedOut;
 

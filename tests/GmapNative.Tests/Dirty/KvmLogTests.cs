@@ -116,7 +116,7 @@ public sealed unsafe class KvmLogTests
         test.Check();
     }
 
-    /// <summary>A host gets once and clears by chunks; what is written between the two is in the next get, whichever chunk it is in.</summary>
+    /// <summary>A host gets once and clears by chunks; what is written in between is in the next get.</summary>
     [Test]
     public void Several_clears_of_chunks_follow_one_get()
     {
@@ -271,7 +271,8 @@ public sealed unsafe class KvmLogTests
     public void Initially_set_waits_for_nobody_and_the_first_clear_does()
     {
         using var test = new TestSpace(
-            new SpaceOptions { Limit = TwoGigabytes - 1 }, new EngineOptions { ArenaBytes = 32 << 20, GraceTimeoutNanoseconds = 1_000_000 });
+            new SpaceOptions { Limit = TwoGigabytes - 1 },
+            new EngineOptions { ArenaBytes = 32 << 20, GraceTimeoutNanoseconds = 1_000_000 });
         test.Set(s_slot with { LogDirty = false });
         Write(test, 3);
         GmapNative.Memory.View other = test.OpenView();

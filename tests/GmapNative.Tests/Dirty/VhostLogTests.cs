@@ -1,5 +1,6 @@
 using System;
 using System.Linq;
+using System.Runtime.InteropServices;
 using System.Threading;
 using GmapNative.Dirty;
 using GmapNative.Memory;
@@ -101,12 +102,12 @@ public sealed unsafe class VhostLogTests
         var setter = new Thread(() =>
         {
             Random random = new(9);
+            Span<int> words = MemoryMarshal.Cast<byte, int>(log); // there is no atomic OR of a byte
             for (int i = 0; i < Rounds; i++)
             {
                 int gfn = 70 + random.Next(300);
-                ref byte at = ref log[gfn / 8];
-                byte before = Interlocked.Or(ref at, (byte)(1 << (gfn % 8)));
-                set += (before >> (gfn % 8) & 1) == 0 ? 1 : 0; // each bit that was clear is to be found once
+                int before = Interlocked.Or(ref words[gfn / 32], 1 << (gfn % 32));
+                set += (before >> (gfn % 32) & 1) == 0 ? 1 : 0; // each bit that was clear is to be found once
             }
         });
         setter.Start();
