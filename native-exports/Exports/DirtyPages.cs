@@ -109,8 +109,7 @@ internal static unsafe class DirtyPages
     [UnmanagedCallersOnly(EntryPoint = "gmap_dirty_drain")]
     public static int Drain(ulong handle, uint format, uint flags, void* log, ulong bytes, ulong* pages)
     {
-        bool invalid = format != VhostLogFormat || flags != 0 || log is null || (((ulong)log | bytes) & 7) != 0
-            || (ulong)log + bytes < (ulong)log;
+        bool valid = flags == 0 && IsLog(format, log, bytes);
         ulong words = bytes / sizeof(ulong);
         ulong found = 0;
         int status;
@@ -118,7 +117,7 @@ internal static unsafe class DirtyPages
         do
         {
             using Call call = Call.Enter(handle);
-            status = call.Space is null ? Status.BadHandle : invalid ? Status.Invalid : Status.Ok;
+            status = call.Space is null ? Status.BadHandle : valid ? Status.Ok : Status.Invalid;
             if (status == Status.Ok)
             {
                 // The caller's log of so many words.
@@ -133,4 +132,8 @@ internal static unsafe class DirtyPages
         }
         return status;
     }
+
+    /// <summary>Whether a log is of a known format, aligned, whole words, and does not wrap.</summary>
+    public static bool IsLog(uint format, void* log, ulong bytes) =>
+        format == VhostLogFormat && log is not null && (((ulong)log | bytes) & 7) == 0 && (ulong)log + bytes >= (ulong)log;
 }

@@ -643,6 +643,13 @@ GMAP_API gmap_status gmap_snapshot_free(uint64_t snapshot);
 GMAP_API gmap_status gmap_dirty_drain(uint64_t space, uint32_t format, uint32_t flags, void *log, uint64_t bytes,
                                       uint64_t *pages);
 
+/* The other way: ORs the epoch of a consumer atomically into such a log, which others may set bits in or drain at the
+ * same time; as often as wanted. An epoch must have begun, and goes on. flags: 0. log and bytes as above. pages (may be
+ * NULL) receives how many pages the epoch has. GMAP_ENOBUFS: the log is too short for the highest of them; nothing was
+ * set. GMAP_EINVAL: as above, or no epoch is begun. */
+GMAP_API gmap_status gmap_dirty_export(uint64_t consumer, uint32_t format, uint32_t flags, void *log, uint64_t bytes,
+                                       uint64_t *pages);
+
 typedef struct gmap_rate {
   uint32_t struct_size;
   uint32_t flags;            /* 0 */

@@ -11,7 +11,7 @@ namespace GmapNative.Dirty;
 /// <param name="space">The space; it cannot end while a consumer is open.</param>
 /// <param name="slot">The slot, or <see cref="AllSlots"/>.</param>
 /// <param name="kind">How it begins, and what a discard is to it.</param>
-internal sealed unsafe class Consumer(AddressSpace space, uint slot, ConsumerKind kind) : IDirtyConsumer
+internal sealed unsafe partial class Consumer(AddressSpace space, uint slot, ConsumerKind kind) : IDirtyConsumer
 {
     /// <summary><c>GMAP_ALL_SLOTS</c>: whatever logs, now or later. No slot has this number.</summary>
     public const uint AllSlots = uint.MaxValue;

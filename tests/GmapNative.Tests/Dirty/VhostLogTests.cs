@@ -102,7 +102,7 @@ public sealed unsafe class VhostLogTests
         var setter = new Thread(() =>
         {
             Random random = new(9);
-            Span<int> words = MemoryMarshal.Cast<byte, int>(log); // there is no atomic OR of a byte
+            Span<int> words = MemoryMarshal.Cast<byte, int>(log.AsSpan()); // there is no atomic OR of a byte
             for (int i = 0; i < Rounds; i++)
             {
                 int gfn = 70 + random.Next(300);
@@ -147,5 +147,33 @@ public sealed unsafe class VhostLogTests
             Assert.That(VhostLog.Or(at, 2, 100, (1UL << 28) - 1), Is.Zero, "its highest page is the log's last");
             Assert.That(log[1], Is.EqualTo(ulong.MaxValue << 36));
         }
+    }
+
+    [Test]
+    public void An_epoch_goes_into_a_log_that_others_use_too()
+    {
+        using TestSpace test = Make();
+        Assert.That(Consumer.TryOpen(test.Space, Consumer.AllSlots, ConsumerKind.Plain, out Consumer? consumer), Is.Zero);
+        byte[] log = LogOf(3, 75, 700);
+        fixed (byte* at = log)
+        {
+            Assert.That(consumer!.Export((ulong*)at, Words, out _), Is.EqualTo(Status.Invalid), "no epoch is begun");
+            _ = test.Write(70 * Page);
+            _ = test.Write(369 * Page);
+            Assert.That(test.HostWrite(383 * Page, 1), Is.Zero);
+            Assert.That(consumer.Begin(rearm: true, out ConsumerEpoch epoch), Is.Zero);
+            Assert.That(consumer.Export((ulong*)at, 383 / 64, out _), Is.EqualTo(Status.NoBuffer), "page 383 has no room");
+            Assert.That(log, Is.EqualTo(LogOf(3, 75, 700)), "nothing is set");
+            Assert.That(consumer.Export((ulong*)at, 384 / 64, out ulong pages), Is.Zero);
+            Assert.That((pages, epoch.DirtyPages), Is.EqualTo((3UL, 3UL)));
+            Assert.That(log, Is.EqualTo(LogOf(3, 70, 75, 369, 383, 700)));
+            Assert.That(consumer.Export((ulong*)at, Words, out pages), Is.Zero, "as often as wanted");
+            Assert.That(pages, Is.EqualTo(3));
+            Assert.That(consumer.Commit(), Is.Zero);
+            Assert.That(consumer.Begin(rearm: true, out _), Is.Zero);
+            Assert.That(consumer.Export((ulong*)at, 0, out pages), Is.Zero, "nothing has room anywhere");
+            Assert.That(pages, Is.Zero);
+        }
+        Assert.That(consumer.Close(), Is.Zero);
     }
 }

@@ -6,7 +6,8 @@ namespace GmapNative.Tests.Interleaving;
 internal static class HeaderTwins
 {
     private const string SetSummary = "  gmap_summary_(segment, guest_addr);\n";
-    private const string EndOfGrant = "GMAP_PAGE_DIRTY | GMAP_PAGE_SOFT_DIRTY | GMAP_PAGE_YOUNG));\n";
+    private const string EndOfGrant = "GMAP_PAGE_DIRTY | GMAP_PAGE_SOFT_DIRTY | GMAP_PAGE_YOUNG) ||\n"
+        + "           (view->granted++, 0)); /* this thread's grant: counted once */\n";
     private const string LoadPage = "  entry = GMAP_ATOMIC_LOAD(page);\n";
     private const string EnterStore = "  GMAP_ATOMIC_STORE_RELEASE(&view->inside, (view->inside | 1u) + 2u);\n";
     private const string EnterLoad = "  view->generation = GMAP_ATOMIC_LOAD(&GMAP_ATOMIC_LOAD(&view->space)->generation);\n";

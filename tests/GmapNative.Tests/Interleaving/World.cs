@@ -126,6 +126,7 @@ internal sealed unsafe class World : IDisposable
     public void Drain()
     {
         KeyValuePair<(int Thread, int Page), ulong>[] before = [.. _logged];
+        MayReportLogged();
         int section = LibrarySections.Enter();
         fixed (ulong* log = _deviceLog)
         {
@@ -135,6 +136,16 @@ internal sealed unsafe class World : IDisposable
         foreach (((int thread, int page), ulong stamp) in before)
         {
             _stored[thread, page] = stamp;
+        }
+        MayReportLogged();
+    }
+
+    /// <summary>A bit that waited in the device's log reports its page, though a harvest before the drain may have copied the store.</summary>
+    private void MayReportLogged()
+    {
+        foreach ((int _, int page) in _logged.Keys)
+        {
+            _lastStoreEnd[page] = ++_time;
         }
     }
 
