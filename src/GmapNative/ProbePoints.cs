@@ -212,7 +212,7 @@ internal enum Step
     /// <summary>Rule 19: a change of configuration does not wait for the calls in flight.</summary>
     WalkBeforeCallsEnded,
 
-    /// <summary>Rule 15: a word of a device's log is marked first and taken out of the log then.</summary>
+    /// <summary>Rule 15: a word of a device's log is looked at and marked first, and cleared then.</summary>
     MarkBeforeExchange,
 
     /// <summary>Rule 19: what is soft-dirty from before the arming stays so.</summary>

@@ -89,17 +89,18 @@ internal static class FormatScenarios
         Bound = 3,
     };
 
+    /// <summary>Two pages of one word of the log.</summary>
     public static Scenario DeviceAndDrain { get; } = new(
         "a device with a log of its own, a drain and a harvest, another harvest",
-        a =>
-        {
-            a.WriteLogged(3);
-            a.WriteLogged(3);
-        },
+        a => a.WriteLogged(4),
         b => b.DrainAndHarvest(),
         c => c.Harvest())
     {
-        Before = world => world.Set(s_segment),
+        Before = world =>
+        {
+            world.Set(s_segment);
+            world.Actors[0].WriteLogged(3);
+        },
     };
 
     public static IEnumerable<Scenario> All =>

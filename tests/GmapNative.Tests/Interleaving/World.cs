@@ -140,7 +140,7 @@ internal sealed unsafe class World : IDisposable
         MayReportLogged();
     }
 
-    /// <summary>A bit that waited in the device's log reports its page, though a harvest before the drain may have copied the store.</summary>
+    /// <summary>A bit in the device's log reports its page, though a harvest before the drain may have copied the store.</summary>
     private void MayReportLogged()
     {
         foreach ((int _, int page) in _logged.Keys)
