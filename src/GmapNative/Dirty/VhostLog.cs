@@ -22,8 +22,8 @@ internal static unsafe class VhostLog
     /// <summary>
     /// Moves what is set in <paramref name="words"/> words, the first of which stands for page <paramref name="gfn"/>, into the logs of
     /// the slots; how many pages. In a section.
-    /// <para>A word is taken out of the log by an exchange, then what that gave is marked, both in this section. The other way round, looked
-    /// at, marked and cleared, a bit that a device sets between look and clearing is gone. And were the two steps in sections of their own,
+    /// <para>A word is taken out of the log by an exchange, then what that gave is marked, both in this section. The other way round
+    /// (look, mark, clear) a bit that a device sets between look and clearing is gone. And were the two steps in sections of their own,
     /// a page could be lost whose bit was seen: a harvest in between delivers the mark and the page is copied; the device writes it again
     /// and finds its bit still set; then the bit is cleared. Taken first, whatever is written later sets its bit anew, for the next
     /// drain. A harvest between exchange and mark misses the page and the next one has it, as with every mark that has not
