@@ -578,8 +578,9 @@ GMAP_API gmap_status gmap_consumer_begin(uint64_t consumer, uint32_t flags, gmap
 
 /* A part of the epoch as a bitmap, as often as wanted. flags: GMAP_HARVEST_OR. words is the capacity of bitmap;
  * GMAP_ENOBUFS if it is less than (n + 63) / 64. dirty_pages may be NULL. GMAP_ENOENT: not a slot of this consumer.
- * GMAP_EINVAL: no epoch is begun, or the range is not inside the slot. Of two slots that had the id one after the other
- * this is the later one; gmap_consumer_read_ranges tells both. */
+ * GMAP_EINVAL: no epoch is begun, or the range is not inside the slot. Of two slots of the epoch that had the id one
+ * after the other this is the later one; gmap_consumer_read_ranges tells both. A slot that was made, or logs, only since
+ * the epoch began is not part of it. */
 GMAP_API gmap_status gmap_consumer_read_bitmap(uint64_t consumer, uint32_t slot, uint64_t first_page, uint64_t n,
                                                uint32_t flags, uint64_t *bitmap, size_t words, uint64_t *dirty_pages);
 

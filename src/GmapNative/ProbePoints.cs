@@ -81,6 +81,15 @@ internal enum Place
     /// <summary>A harvest has everything in its epoch and let the harvest lock go.</summary>
     Collected,
 
+    /// <summary>A consumer's epoch can be read and ended, by anybody who knows the consumer.</summary>
+    EpochBegun,
+
+    /// <summary>A consumer has looked whether a slot that went has anything left for it.</summary>
+    PartLooked,
+
+    /// <summary>What was marked in the tables is the other consumers'; the one that opens joins them next.</summary>
+    TakenForOthers,
+
     GenerationBumped,
 
     /// <summary>The child of a leaf is built from the leaf's value; linking it is next.</summary>
@@ -145,6 +154,21 @@ internal enum Step
 
     /// <summary>Rule 25: a consumer that opens leaves what is marked in the tables there.</summary>
     OpenTakesNothing,
+
+    /// <summary>Rule 25: a consumer that opens leaves cached rights alone: who goes on storing by them marks nothing for it.</summary>
+    OpenWithoutBump,
+
+    /// <summary>Rule 25: a consumer that opens does not wait for the stores whose marks it gave to the others.</summary>
+    OpenWithoutGrace,
+
+    /// <summary>Rule 10: a consumer's begin does not wait for the stores of the pages in its epoch.</summary>
+    BeginWithoutGrace,
+
+    /// <summary>Rules 4 and 25: the last pages of a slot that was withdrawn are collected, and cached rights stay.</summary>
+    WithdrawnWithoutBump,
+
+    /// <summary>Rule 25: the logs of a consumer that left are freed while calls may still mark in them.</summary>
+    FreedWhileMarked,
 
     /// <summary>Rule 11: the entries are taken before their summary bits are cleared.</summary>
     EntriesBeforeSummary,

@@ -246,7 +246,7 @@ internal sealed unsafe partial class Machine
         if (Check(status, 0))
         {
             ulong begin = slot!.FirstPage + first;
-            slot.Log?.UnionWith(PagesOf(new(bitmap, WordsOf(count)), begin).Where(page => page < begin + count));
+            slot.Pour(PagesOf(new(bitmap, WordsOf(count)), begin).Where(page => page < begin + count));
         }
         return status;
     }

@@ -283,9 +283,9 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         }
         Probe.At(Place.Walked);
         gate?.Exit();
-        if (disarms && request.FinalBitmap != 0)
+        if (disarms && (request.FinalBitmap != 0 || old.Tracking!.Sinks.Length > 1))
         {
-            LastTake(old);
+            LastTake(old); // for the caller's buffer, and for consumers (rule 25)
         }
         if (disarms && space.Options.Huge)
         {

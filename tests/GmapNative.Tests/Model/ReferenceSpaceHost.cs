@@ -66,7 +66,7 @@ internal sealed partial class ReferenceSpace
         }
     }
 
-    public void EveryPageDirty(uint id) => Slots[id].Log?.UnionWith(PagesOf(Slots[id]));
+    public void EveryPageDirty(uint id) => Slots[id].Pour(PagesOf(Slots[id]));
 
     /// <summary>
     /// A fault that found no memory may have made the way to its segment, and a clean leaf; which of it, <paramref name="seen"/> (a
@@ -105,7 +105,7 @@ internal sealed partial class ReferenceSpace
     {
         if (slot.Kernel is not null)
         {
-            slot.Log?.UnionWith(slot.Kernel);
+            slot.Pour(slot.Kernel);
         }
     }
 }

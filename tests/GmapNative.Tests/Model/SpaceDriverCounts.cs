@@ -48,5 +48,7 @@ internal sealed unsafe partial class SpaceDriver
         ulong bytes = (stats.region_tables * (16 << 10)) + (stats.segment_tables * (32 << 10)) + (stats.page_tables * (2 << 10));
         Same(stats.table_bytes, bytes, "table_bytes");
         Same((long)stats.vcpus, 1, "vcpus");
+        Same((long)stats.epochs, _epochs, "epochs");
+        Same((long)stats.consumers, 0, "consumers");
     }
 }
