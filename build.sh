@@ -60,8 +60,8 @@ usage: ./build.sh VERB [OPTIONS]
   litmus    real threads against the library: every page on time, none invented; OPTIONS: --seconds N --only NAME --threads N
             --seed N --json --tsan; tests/GmapNative.Litmus/README.md
   perf      the engine's paths beside the peers', in one table; OPTIONS: --quick (under 90 s) --gib N (64) --only SECTION
-            (accesses, kvm, scan, faults, marks, building, memory, beside, held, harvests, scaling); perf/results:
-            latest.json and pictures; perf/README.md
+            (accesses, kvm, scan, faults, marks, building, memory, snapshot, consumers, beside, held, harvests, scaling);
+            perf/results: latest.json and pictures; perf/README.md
   bench     BenchmarkDotNet over the managed parts, JIT and NativeAOT; OPTIONS: --quick (JIT only, less) --jit, and its own:
             --filter '*Scan*'; artifacts/bench/results. About four minutes without options
   compare   what became faster or slower, by ratios: compare [--threshold PERCENT] BASELINE.json... NEW.json; status 1 if
