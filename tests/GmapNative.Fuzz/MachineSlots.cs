@@ -121,7 +121,7 @@ internal sealed unsafe partial class Machine
     private void ExpectSlot(SpaceState? space, ReferenceSlot? old, in SlotConfig seen)
     {
         ulong last = seen.guest_addr + seen.size - 1;
-        bool unknown = (seen.flags & ~7u) != 0 || seen.reserved != 0;
+        bool unknown = (seen.flags & ~7u) != 0 || seen.reserved != 0 || seen.id == uint.MaxValue; // that is GMAP_ALL_SLOTS
         _expected.If(space is null, Status.BadHandle).If(unknown, Status.Invalid).If(AnyInside, Status.Deadlock);
         _expected.If(old?.Log is not null && seen.final_bitmap is not null && seen.final_words < (old.Pages + 63) / 64, Status.NoBuffer);
         if (space is null || seen.size == 0)
