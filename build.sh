@@ -63,7 +63,7 @@ usage: ./build.sh VERB [OPTIONS]
             (accesses, kvm, scan, faults, marks, building, memory, snapshot, consumers, beside, held, harvests, scaling);
             perf/results: latest.json and pictures; perf/README.md
   bench     BenchmarkDotNet over the managed parts, JIT and NativeAOT; OPTIONS: --quick (JIT only, less) --jit, and its own:
-            --filter '*Scan*'; artifacts/bench/results. About four minutes without options
+            --filter '*Scan*'; artifacts/bench/results. Minutes, most of them compiling
   compare   what became faster or slower, by ratios: compare [--threshold PERCENT] BASELINE.json... NEW.json; status 1 if
             something is slower beyond the noise
   reclaim   COUNT (100000000) splits, unmaps and remaps while two vcpus write: the arena ends as it began, or it fails
@@ -355,7 +355,8 @@ run_bench() {
     local options=("$@")
     if ! printf '%s\n' "$@" | grep -q -x -e '--filter' -e '-f' -e '--list'; then options+=(--filter '*'); fi
     mkdir -p "$ARTIFACTS/bench"
-    DOTNET_TC_CallCountingDelayMs=0 "$ARTIFACTS/dotnet/bin/GmapNative.Benchmarks/release/GmapNative.Benchmarks" \
+    DOTNET_TC_CallCountingDelayMs=0 timeout --foreground 1500 \
+        "$ARTIFACTS/dotnet/bin/GmapNative.Benchmarks/release/GmapNative.Benchmarks" \
         --artifacts "$ARTIFACTS/bench" "${options[@]}"
 }
 

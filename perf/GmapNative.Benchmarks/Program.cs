@@ -31,6 +31,7 @@ internal static class Program
             .AddExporter(JsonExporter.FullCompressed)
             .AddDiagnoser(MemoryDiagnoser.Default)
             .WithOptions(ConfigOptions.JoinSummary)
+            .WithBuildTimeout(System.TimeSpan.FromMinutes(8)) // the compiler takes all of BenchmarkDotNet with it
             .AddJob([.. Jobs(quick, jitOnly)]);
         return BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(others, config).Any(Failed) ? 1 : 0;
     }
