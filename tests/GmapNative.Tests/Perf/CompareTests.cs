@@ -105,6 +105,17 @@ public sealed class CompareTests
     }
 
     [Test]
+    public void A_busy_machine_is_told()
+    {
+        string before = Table("before", ("kept", "p", 1.0, null, null));
+        string after = Table("after", ("kept", "p", 1.0, null, null));
+        Assert.That(Run(before, after).Output, Does.Not.Contain("do not rely"));
+        string busy = File.ReadAllText(after).Replace("\"rounds\": 9", "\"rounds\": 9, \"others_processors\": 1.75", StringComparison.Ordinal);
+        File.WriteAllText(after, busy);
+        Assert.That(Run(before, after).Output, Does.Match("after.json: other processes took 1.75 .*do not rely"));
+    }
+
+    [Test]
     public void Benchmarks_are_measured_against_the_reference_of_their_job()
     {
         // The second machine is twice as fast. Against the reference, Skip is as it was and Move takes twice as long.
