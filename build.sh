@@ -62,7 +62,7 @@ usage: ./build.sh VERB [OPTIONS]
   perf      the engine's paths beside the peers', in one table; OPTIONS: --quick (under 90 s) --gib N (64) --only SECTION
             (accesses, kvm, scan, faults, marks, building, memory, snapshot, consumers, beside, held, harvests, scaling);
             perf/results: latest.json and pictures; perf/README.md
-  bench     BenchmarkDotNet over the managed parts, JIT and NativeAOT; OPTIONS: --quick (JIT only, less) --jit, and its own:
+  bench     BenchmarkDotNet over the managed parts, JIT and NativeAOT; OPTIONS: --quick (JIT, less) --jit --aot, and its own:
             --filter '*Scan*'; artifacts/bench/results. Minutes, most of them compiling
   compare   what became faster or slower, by ratios: compare [--threshold PERCENT] BASELINE.json... NEW.json; status 1 if
             something is slower beyond the noise
