@@ -92,7 +92,7 @@ internal enum Place
 
     GenerationBumped,
 
-    /// <summary>The child of a leaf is built from the leaf's value; linking it is next.</summary>
+    /// <summary>A table is built that nobody sees; linking it is next.</summary>
     ChildBuilt,
 
     TableLinked,
@@ -193,6 +193,12 @@ internal enum Step
 
     /// <summary>Rule 16: a child is linked although the leaf is not the one any more that it was built from.</summary>
     StaleSplit,
+
+    /// <summary>Rule 16: a table that was built unlinked takes the place of what somebody else mapped meanwhile.</summary>
+    LinkOverwrites,
+
+    /// <summary>Rules 11 and 16: the summary of dirty pages is set before their table is linked.</summary>
+    SummaryBeforeLink,
 
     /// <summary>Rule 18: entries are made invalid without their marks going to the log.</summary>
     NoPourOnUnmap,

@@ -1,5 +1,4 @@
 using System;
-using System.Runtime.CompilerServices;
 using GmapNative.Bits;
 using GmapNative.Memory;
 using GmapNative.Tables;
@@ -13,7 +12,8 @@ namespace GmapNative.Space;
 /// </summary>
 internal readonly ref struct Populator(AddressSpace space, Access access)
 {
-    private const int TablesAtOnce = 32; // 64 KB, some microseconds
+    private const int TablesAtOnce = 64; // 128 KB, about 15 microseconds
+    private const int TablesAhead = 2;   // for which the cache is asked
 
     private readonly bool _isWrite = (access & Access.Write) != 0;
     private readonly int _thread = View.CurrentThread;
@@ -22,7 +22,7 @@ internal readonly ref struct Populator(AddressSpace space, Access access)
     /// Maps from <paramref name="next"/> on, at least one page and not beyond <paramref name="end"/>, and sets it to where to go on. A
     /// status as of a fault, or <see cref="FaultResolver.Frozen"/>: what was mapped before stays.
     /// </summary>
-    public int Step(ulong end, ref ulong next)
+    public int Advance(ulong end, ref ulong next)
     {
         SlotMap map = space.Map;
         Slot? slot = map.Find(next);
@@ -74,7 +74,7 @@ internal readonly ref struct Populator(AddressSpace space, Access access)
         ulong last = Math.Min(stop - 1, region + GuestAddress.RegionThirdSize - 1);
         ulong whole = GuestAddress.SegmentBase(slot.End); // of the slot's last, ragged segment no leaf is possible
         int end = last < whole ? GuestAddress.SegmentIndex(last) + 1 : GuestAddress.SegmentIndex(whole - 1) + 1;
-        bool dirty = !slot.IsReadOnly && (_isWrite || !slot.TracksEntries);
+        bool dirty = IsDirty(slot);
         SegmentEntry leaf = SegmentEntry.Leaf(slot.HostOf(GuestAddress.SegmentBase(next)), !slot.IsReadOnly, dirty);
         int done = 0;
         if (space.Tree.TryFind(next, out SegmentTable table))
@@ -113,11 +113,19 @@ internal readonly ref struct Populator(AddressSpace space, Access access)
         int first = GuestAddress.SegmentIndex(next);
         int wanted = Math.Min(TablesAtOnce, table.CountUnmapped(first, LastOf(slot, stop, splits, next) + 1));
         int got = wanted == 0 ? 0 : space.Engine.Pool.TryAllocate(TableKind.Page, spare[..wanted]);
+        // All are filled before the first is linked: a locked instruction waits until every store before it has reached the cache.
+        ulong at = next;
+        for (int i = 0; i < got; i++)
+        {
+            at = Fill(slot, map, spare[i], spare[Math.Min(i + TablesAhead, got - 1)], at, stop, splits);
+        }
+        ulong before = next;
         int used = 0;
-        while (used < got && TryTable(slot, map, table, spare[used], stop, splits, ref next))
+        while (used < got && TryLink(table, spare[used], stop, splits, IsDirty(slot), ref next))
         {
             used++;
         }
+        Count((long)((next - before) >> GuestAddress.PageShift), splits ? used : 0);
         for (int i = used; i < got; i++)
         {
             space.Engine.Pool.Free(spare[i], TableKind.Page); // somebody else mapped what it was for
@@ -135,10 +143,28 @@ internal readonly ref struct Populator(AddressSpace space, Access access)
         return GuestAddress.SegmentIndex(Math.Min(last, border));
     }
 
-    /// <summary>One of them; false: something is mapped in the segment.</summary>
-    private bool TryTable(Slot slot, SlotMap map, SegmentTable segments, nint table, ulong stop, bool splits, ref ulong next)
+    /// <summary>Whether new entries begin dirty: by a write, and where the tables are not the truth, for nothing is armed there.</summary>
+    private bool IsDirty(Slot slot) => !slot.IsReadOnly && (_isWrite || !slot.TracksEntries);
+
+    private static int CountOf(ulong at, ulong stop) =>
+        (int)Math.Min((stop - at) >> GuestAddress.PageShift, (ulong)(GuestAddress.PageTableEntries - GuestAddress.PageIndex(at)));
+
+    /// <summary>Builds the table of a segment, with the pages from <paramref name="at"/> to the end of the segment or of the range.</summary>
+    private ulong Fill(Slot slot, SlotMap map, nint table, nint ahead, ulong at, ulong stop, bool splits)
     {
-        ulong segment = GuestAddress.SegmentBase(next);
+        int count = CountOf(at, stop);
+        if (count != GuestAddress.PageTableEntries)
+        {
+            Surround(slot, map, table, GuestAddress.SegmentBase(at), splits);
+        }
+        PageEntry page = PageEntry.Leaf(slot.HostOf(at), !slot.IsReadOnly, IsDirty(slot));
+        PageTableBuilder.FillPages(table, GuestAddress.PageIndex(at), count, page, ahead);
+        return at + ((ulong)count << GuestAddress.PageShift);
+    }
+
+    /// <summary>Links one of them; false: something is mapped in the segment.</summary>
+    private static bool TryLink(SegmentTable segments, nint table, ulong stop, bool splits, bool dirty, ref ulong next)
+    {
         SegmentCell cell = segments.Cell(GuestAddress.SegmentIndex(next));
         SegmentEntry seen = cell.Load();
         Probe.At(Place.EntryLoaded);
@@ -146,26 +172,19 @@ internal readonly ref struct Populator(AddressSpace space, Access access)
         {
             return false;
         }
-        int first = GuestAddress.PageIndex(next);
-        int count = (int)Math.Min(stop - next >> GuestAddress.PageShift, (ulong)(GuestAddress.PageTableEntries - first));
-        bool dirty = !slot.IsReadOnly && (_isWrite || !slot.TracksEntries);
-        PageEntry page = PageEntry.Leaf(slot.HostOf(next), !slot.IsReadOnly, dirty);
-        if (count != GuestAddress.PageTableEntries)
-        {
-            Surround(slot, map, table, segment, splits);
-        }
-        PageTableBuilder.FillPages(table, first, count, page);
+        int count = CountOf(next, stop);
+        // After the link: a harvest that came between would clear the bits and find no table (rule 11).
+        uint lines = dirty ? PageTable.LinesOf(GuestAddress.PageIndex(next), count) : 0;
+        bool early = Probe.LeavesOut(Step.SummaryBeforeLink);
+        cell.SetSummary(early ? lines : 0);
         Probe.At(Place.ChildBuilt);
+        seen = Probe.LeavesOut(Step.LinkOverwrites) ? cell.Load() : seen;
         if (!cell.TryReplace(seen, SegmentEntry.Table((ulong)table, splits)))
         {
             return false;
         }
         Probe.At(Place.TableLinked);
-        if (dirty)
-        {
-            cell.SetSummary(PageTable.LinesOf(first, count)); // after the link: a harvest that comes between may clear it (rule 11)
-        }
-        Count(count, splits);
+        cell.SetSummary(early ? 0 : lines);
         next += (ulong)count << GuestAddress.PageShift;
         return true;
     }
@@ -183,16 +202,19 @@ internal readonly ref struct Populator(AddressSpace space, Access access)
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void Count(int pages, bool splits)
+    private void Count(long pages, int splits)
     {
+        if (pages == 0)
+        {
+            return;
+        }
         ref CounterWords counted = ref space.Counters.Of(_thread);
         SpaceCounters.Add(ref _isWrite ? ref counted.WriteFaults : ref counted.ReadFaults, pages);
-        SpaceCounters.Add(ref splits ? ref counted.PagesGranted : ref counted.PagesMapped, pages);
-        if (splits)
+        SpaceCounters.Add(ref splits != 0 ? ref counted.PagesGranted : ref counted.PagesMapped, pages);
+        if (splits != 0)
         {
-            SpaceCounters.Add(ref counted.SegmentsMapped);
-            SpaceCounters.Add(ref counted.Splits);
+            SpaceCounters.Add(ref counted.SegmentsMapped, splits);
+            SpaceCounters.Add(ref counted.Splits, splits);
         }
     }
 }

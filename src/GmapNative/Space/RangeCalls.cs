@@ -114,7 +114,7 @@ internal static class RangeCalls
         {
             int thaws = space.Thaws.Now; // before the look at the segment
             int section = LibrarySections.Enter();
-            int status = space.IsDead ? Status.BadHandle : new Populator(space, access).Step(end, ref next);
+            int status = space.IsDead ? Status.BadHandle : new Populator(space, access).Advance(end, ref next);
             LibrarySections.Leave(section);
             WaitIf(space, status == FaultResolver.Frozen, thaws);
             if (status is not (Status.Ok or FaultResolver.Frozen))

@@ -1,5 +1,6 @@
 using System;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using GmapNative.Bits;
 
 namespace GmapNative.Tables;
@@ -12,10 +13,14 @@ internal static unsafe class PageTableBuilder
         FillPages(table, 0, GuestAddress.PageTableEntries, PageEntry.OfSplit(leaf));
 
     /// <summary>Pages with consecutive frames and the state of the first.</summary>
-    public static void FillPages(nint table, int firstPage, int count, PageEntry first)
+    public static void FillPages(nint table, int firstPage, int count, PageEntry first) =>
+        FillPages(table, firstPage, count, first, table);
+
+    /// <summary>The same; <paramref name="ahead"/> is the table that is filled soon, for the cache.</summary>
+    public static void FillPages(nint table, int firstPage, int count, PageEntry first, nint ahead)
     {
         // A page table of the pool that nobody else can see: 2 KB, aligned; the run ends inside it.
-        EntryRuns.Fill((ulong*)table + firstPage, count, first.Value, GuestAddress.PageSize);
+        EntryRuns.Fill((ulong*)table + firstPage, count, first.Value, GuestAddress.PageSize, (ulong*)ahead + firstPage);
     }
 
     /// <summary>A table for a segment that cannot be a leaf: pages of slots are empty, the others holes.</summary>
@@ -40,8 +45,10 @@ internal static unsafe class EntryRuns
 {
     private const int Lanes = 2;
 
-    /// <summary>Fills <paramref name="count"/> entries of a table that nobody else can see.</summary>
-    public static void Fill(ulong* entries, int count, ulong first, ulong step)
+    /// <summary>
+    /// Fills <paramref name="count"/> entries of a table that nobody else can see, and brings as many at <paramref name="ahead"/> near.
+    /// </summary>
+    public static void Fill(ulong* entries, int count, ulong first, ulong step, ulong* ahead)
     {
         int i = 0;
         if (count >= 4 * Lanes)
@@ -54,6 +61,10 @@ internal static unsafe class EntryRuns
             Vector128<ulong> d = c + two;
             for (; i <= count - (4 * Lanes); i += 4 * Lanes)
             {
+                if (Sse.IsSupported)
+                {
+                    Sse.Prefetch0(ahead + i);
+                }
                 a.Store(entries + i);
                 b.Store(entries + i + 2);
                 c.Store(entries + i + 4);

@@ -12,6 +12,8 @@ internal readonly unsafe struct SegmentTable(ulong origin)
     private const int PrefetchedLines = 4;
     private const int LineBytes = PageTable.LinePages * sizeof(ulong);
 
+    private const int EntriesAhead = 256; // 2 KB, inside the table: the summary words are behind the entries
+
     public const int SummaryOffset = GuestAddress.TableEntries * sizeof(ulong);
 
     // A segment table of the arena: 32 KB, aligned, not reused before a grace.
@@ -66,7 +68,7 @@ internal readonly unsafe struct SegmentTable(ulong origin)
     public void InitializeLeaves(ulong regionBase, ITokenSource tokens, int first, int end, SegmentEntry leaf, bool dirty)
     {
         FillTokens(regionBase, tokens, 0, first);
-        EntryRuns.Fill(_entries + first, end - first, leaf.Value, GuestAddress.SegmentSize);
+        EntryRuns.Fill(_entries + first, end - first, leaf.Value, GuestAddress.SegmentSize, _entries + first + EntriesAhead);
         FillTokens(regionBase, tokens, end, GuestAddress.TableEntries);
         var summaries = new Span<uint>(Summaries, GuestAddress.TableEntries);
         if (!dirty)

@@ -32,6 +32,8 @@ public sealed class BugTests
         [Step.GetTakes] = Scenarios.GetAndWriter,
         [Step.NoSummaryForSecond] = Scenarios.FaultsAndHarvest,
         [Step.StaleSplit] = Scenarios.TwoSplits,
+        [Step.LinkOverwrites] = PopulateScenarios.OfPagesAndWriter,
+        [Step.SummaryBeforeLink] = PopulateScenarios.ForWritingAndHarvest,
         [Step.NoPourOnUnmap] = Scenarios.UnmapPage,
         [Step.UnlinkBeforeEmpty] = Scenarios.UnmapWriterHarvest,
         [Step.NoHarvestLockInUnmap] = Scenarios.DirtyLeaf,
