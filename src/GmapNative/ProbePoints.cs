@@ -182,6 +182,9 @@ internal enum Step
     /// <summary>Rule 12: a log's block is forgotten after its words were looked at.</summary>
     BlockForgottenLate,
 
+    /// <summary>Rule 15: a range marks the blocks of a log before their words.</summary>
+    BlocksBeforeWords,
+
     /// <summary>Rule 14: what a GET finds is gone.</summary>
     GetTakes,
 
@@ -196,9 +199,6 @@ internal enum Step
 
     /// <summary>Rule 16: a table that was built unlinked takes the place of what somebody else mapped meanwhile.</summary>
     LinkOverwrites,
-
-    /// <summary>Rules 11 and 16: the summary of dirty pages is set before their table is linked.</summary>
-    SummaryBeforeLink,
 
     /// <summary>Rule 18: entries are made invalid without their marks going to the log.</summary>
     NoPourOnUnmap,

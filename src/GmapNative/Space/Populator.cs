@@ -173,10 +173,6 @@ internal readonly ref struct Populator(AddressSpace space, Access access)
             return false;
         }
         int count = CountOf(next, stop);
-        // After the link: a harvest that came between would clear the bits and find no table (rule 11).
-        uint lines = dirty ? PageTable.LinesOf(GuestAddress.PageIndex(next), count) : 0;
-        bool early = Probe.LeavesOut(Step.SummaryBeforeLink);
-        cell.SetSummary(early ? lines : 0);
         Probe.At(Place.ChildBuilt);
         seen = Probe.LeavesOut(Step.LinkOverwrites) ? cell.Load() : seen;
         if (!cell.TryReplace(seen, SegmentEntry.Table((ulong)table, splits)))
@@ -184,7 +180,7 @@ internal readonly ref struct Populator(AddressSpace space, Access access)
             return false;
         }
         Probe.At(Place.TableLinked);
-        cell.SetSummary(early ? 0 : lines);
+        cell.SetSummary(dirty ? PageTable.LinesOf(GuestAddress.PageIndex(next), count) : 0); // the entry first, as everywhere (rule 1)
         next += (ulong)count << GuestAddress.PageShift;
         return true;
     }

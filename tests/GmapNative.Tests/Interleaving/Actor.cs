@@ -144,6 +144,27 @@ internal sealed unsafe class Actor(World world, int index, View view)
         Harvest(slot);
     }
 
+    /// <summary>The same for a run of pages, of which one is written.</summary>
+    public void MarkRun(int first, int pages, int written)
+    {
+        for (int page = first; page < first + pages; page++)
+        {
+            _ = world.BeginStore(index, page);
+        }
+        Begin(written);
+        Volatile.Write(ref *World.Word(index, written), _stamp); // guest memory of the test
+        world.Pause("device wrote");
+        int section = LibrarySections.Enter();
+        int status = world.Test.Space.Host.MarkRange(World.AddressOf(first), (ulong)pages * Model.TestSpace.Page);
+        LibrarySections.Leave(section);
+        Publish();
+        End(status, written);
+        for (int page = first; page < first + pages; page++)
+        {
+            world.EndStore(page);
+        }
+    }
+
     public void Harvest(uint slot = 1, HarvestFlags flags = HarvestFlags.None)
     {
         world.Pause("harvest begins");

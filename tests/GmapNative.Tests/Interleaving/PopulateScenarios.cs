@@ -23,7 +23,6 @@ internal static class PopulateScenarios
     public static Scenario ForWritingAndHarvest { get; } = new(
         "a populate for writing, a harvest", a => a.PopulateForWriting(2, 12), b => b.Harvest())
     {
-        // The summary bits of before, or no harvest would clear them.
         Before = world =>
         {
             Scenarios.Dirty(world, s_segment, 3);
