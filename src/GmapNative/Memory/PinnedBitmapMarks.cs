@@ -14,8 +14,7 @@ namespace GmapNative.Memory;
 /// </summary>
 internal sealed unsafe partial class PinnedBitmap
 {
-    private const int GroupWords = 8; // a cache line
-    private const int Ahead = 8;      // how many addresses before it is needed a word is asked for
+    private const int Ahead = 8; // how many addresses before it is needed a word is asked for
 
     /// <summary>Sets a run of bits; the number that were clear before (beside other setters it may be a few more or less).</summary>
     public ulong OrRange(ulong first, ulong count)
@@ -45,7 +44,9 @@ internal sealed unsafe partial class PinnedBitmap
         return end % WordBits == 0 ? added : added + (ulong)OrWord(stop, RunMask(0, (int)(end % WordBits)));
     }
 
-    /// <summary>Sets a run of bits as <see cref="OrRange"/>; what is set already is only looked at. In a section that began after the write.</summary>
+    /// <summary>
+    /// Sets a run of bits as <see cref="OrRange"/>; what is set already is only looked at. In a section that began after the write.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public ulong MarkRange(ulong first, ulong count)
     {
@@ -83,7 +84,7 @@ internal sealed unsafe partial class PinnedBitmap
                 Sse.Prefetch0((byte*)bits + ((addresses[i + Ahead] - start) >> shift >> 3)); // wherever that is: it never faults
             }
             ulong bit = offset >> shift;
-            set += (ulong)MarkWord(ref bits[bit / WordBits], 1UL << (int)(bit % WordBits));
+            set += MarkBit(ref bits[bit / WordBits], 1UL << (int)(bit % WordBits)) ? 1UL : 0;
             ulong block = bit / BlockBits;
             if (block / WordBits != group)
             {
@@ -157,21 +158,32 @@ internal sealed unsafe partial class PinnedBitmap
         return added;
     }
 
-    /// <summary>Sets bits of a word; the block's is the caller's to set, after it.</summary>
+    /// <summary>
+    /// Sets bits of a word; the block's is the caller's to set, after it. How many were clear by our look: two that set one bit at one
+    /// moment both count it, since a locked or that tells takes longer.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int MarkWord(ref ulong word, ulong mask)
     {
-        ulong seen = Volatile.Read(ref word);
-        while ((seen & mask) != mask)
+        ulong clear = mask & ~Volatile.Read(ref word);
+        if (clear == 0)
         {
-            ulong now = Interlocked.CompareExchange(ref word, seen | mask, seen);
-            if (now == seen)
-            {
-                return BitOperations.PopCount(mask & ~seen);
-            }
-            seen = now;
+            return 0;
         }
-        return 0;
+        _ = Interlocked.Or(ref word, mask);
+        return BitOperations.PopCount(clear);
+    }
+
+    /// <summary>The same for a single bit.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static bool MarkBit(ref ulong word, ulong bit)
+    {
+        if ((Volatile.Read(ref word) & bit) != 0)
+        {
+            return false;
+        }
+        _ = Interlocked.Or(ref word, bit);
+        return true;
     }
 
     /// <summary>
@@ -198,15 +210,23 @@ internal sealed unsafe partial class PinnedBitmap
             MarkBlockRange(from / BlockWords, (to - 1) / BlockWords);
         }
         ulong added = 0;
-        ulong at = from;
-        for (; to - at >= GroupWords; at += GroupWords)
+        for (ulong at = from; at < to;)
         {
-            added += FillGroup(_words + at); // inside the bitmap
-        }
-        for (; at < to; at++)
-        {
-            added += (ulong)BitOperations.PopCount(~_words[at]);
-            Volatile.Write(ref _words[at], ulong.MaxValue);
+            ulong stop = Math.Min(to, (at | (BlockWords - 1)) + 1);
+            if (at % BlockWords == 0 && stop - at == BlockWords && !HasBlock(at / BlockWords))
+            {
+                while (to - stop >= BlockWords && !HasBlock(stop / BlockWords))
+                {
+                    stop += BlockWords;
+                }
+                _ = Libc.Fill(_words + at, 0xFF, (nuint)(stop - at) * sizeof(ulong)); // nothing to count: all of them are zero
+                added += (stop - at) * WordBits;
+            }
+            else
+            {
+                added += FillCounting(_words + at, _words + stop);
+            }
+            at = stop;
             Probe.At(Place.WordMarked);
         }
         Interlocked.MemoryBarrier();
@@ -217,24 +237,29 @@ internal sealed unsafe partial class PinnedBitmap
         return added;
     }
 
-    /// <summary>A cache line of words; how many bits were clear.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static ulong FillGroup(ulong* words)
+    private bool HasBlock(ulong block) => (Volatile.Read(ref _blocks[block / WordBits]) >> (int)(block % WordBits) & 1) != 0;
+
+    /// <summary>Words of one block, which some are set in already; how many bits were clear.</summary>
+    private static ulong FillCounting(ulong* word, ulong* end)
     {
-        Vector128<ulong> any = Vector128.Load(words) | Vector128.Load(words + 2) | Vector128.Load(words + 4) | Vector128.Load(words + 6);
-        int set = 0;
-        if (any != Vector128<ulong>.Zero)
+        ulong all = (ulong)(end - word) * WordBits;
+        ulong set = 0;
+        if (Popcnt.X64.IsSupported) // asked once: the build may not take it for granted, and would ask for each word
         {
-            set = BitOperations.PopCount(words[0]) + BitOperations.PopCount(words[1])
-                + BitOperations.PopCount(words[2]) + BitOperations.PopCount(words[3])
-                + BitOperations.PopCount(words[4]) + BitOperations.PopCount(words[5])
-                + BitOperations.PopCount(words[6]) + BitOperations.PopCount(words[7]);
+            for (; end - word >= 4; word += 4)
+            {
+                set += Popcnt.X64.PopCount(word[0]) + Popcnt.X64.PopCount(word[1])
+                    + Popcnt.X64.PopCount(word[2]) + Popcnt.X64.PopCount(word[3]);
+                Vector128<ulong>.AllBitsSet.Store(word);
+                Vector128<ulong>.AllBitsSet.Store(word + 2);
+            }
         }
-        Vector128<ulong>.AllBitsSet.Store(words);
-        Vector128<ulong>.AllBitsSet.Store(words + 2);
-        Vector128<ulong>.AllBitsSet.Store(words + 4);
-        Vector128<ulong>.AllBitsSet.Store(words + 6);
-        return (GroupWords * WordBits) - (ulong)set;
+        for (; word < end; word++)
+        {
+            set += (ulong)BitOperations.PopCount(*word);
+            Volatile.Write(ref *word, ulong.MaxValue);
+        }
+        return all - set;
     }
 
     private void MarkBlockRange(ulong first, ulong last)

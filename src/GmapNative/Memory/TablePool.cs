@@ -80,7 +80,7 @@ internal sealed unsafe class TablePool : IDisposable
         return TryAllocate(kind, new Span<nint>(ref table)) == 0 ? 0 : table;
     }
 
-    /// <summary>Several at once, in the order of their addresses where they can be; fewer than asked for when the arena is exhausted.</summary>
+    /// <summary>Several at once, by their addresses where they can be; fewer than asked for when the arena is exhausted.</summary>
     public int TryAllocate(TableKind kind, Span<nint> tables)
     {
         int wanted = 0;

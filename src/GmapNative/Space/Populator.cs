@@ -149,7 +149,7 @@ internal readonly ref struct Populator(AddressSpace space, Access access)
     private static int CountOf(ulong at, ulong stop) =>
         (int)Math.Min((stop - at) >> GuestAddress.PageShift, (ulong)(GuestAddress.PageTableEntries - GuestAddress.PageIndex(at)));
 
-    /// <summary>Builds the table of a segment, with the pages from <paramref name="at"/> to the end of the segment or of the range.</summary>
+    /// <summary>Builds the table of a segment: the pages from <paramref name="at"/> to the end of the segment or of the range.</summary>
     private ulong Fill(Slot slot, SlotMap map, nint table, nint ahead, ulong at, ulong stop, bool splits)
     {
         int count = CountOf(at, stop);

@@ -109,6 +109,20 @@ internal sealed class SlotTracking
         return added;
     }
 
+    /// <summary>The same for pages first..first+63 as <paramref name="mask"/> says, always by locked instructions.</summary>
+    public int MarkMask(ulong first, ulong mask)
+    {
+        DirtySink[] sinks = Sinks;
+        int added = sinks[0].Log.Or(first, mask);
+        int fresh = added;
+        for (int i = 1; i < sinks.Length; i++)
+        {
+            fresh = Math.Max(fresh, sinks[i].Log.Or(first, mask));
+        }
+        Rate.CountMarked(fresh);
+        return added;
+    }
+
     /// <summary>The same for addresses, as long as they lie in the slot; how many those were.</summary>
     public unsafe nuint MarkAddresses(ulong* addresses, nuint count, ulong start, ulong size, ref ulong added)
     {

@@ -4,7 +4,7 @@ using GmapNative.Tests.Model;
 
 namespace GmapNative.Tests.Interleaving;
 
-/// <summary>As <see cref="Scenarios"/>, with a populate that links what it built (rule 16) beside everything that can be in its way.</summary>
+/// <summary>As <see cref="Scenarios"/>, with a populate that links what it built (rule 16) beside what can be in its way.</summary>
 internal static class PopulateScenarios
 {
     private const ulong Wide = (4UL << 30) - 1;
