@@ -208,6 +208,7 @@ internal sealed unsafe partial class PinnedBitmap
         if (Probe.LeavesOut(Step.BlocksBeforeWords))
         {
             MarkBlockRange(from / BlockWords, (to - 1) / BlockWords);
+            Probe.At(Place.WordMarked);
         }
         ulong added = 0;
         for (ulong at = from; at < to;)

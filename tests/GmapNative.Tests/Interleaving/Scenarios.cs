@@ -113,7 +113,7 @@ internal static class Scenarios
 
     public static Scenario RangeMarkerAndHarvest { get; } = new(
         "a device that marks whole words, a device that marks, harvests",
-        a => a.MarkRun(60, 200, 70),
+        a => a.MarkRun(60, 132, 70),
         b => b.Mark(71),
         c =>
         {
