@@ -264,7 +264,8 @@ typedef struct gmap_space_stats {
   uint64_t harvests;          /* calls of harvest and clear with valid arguments, those that timed out too */
   uint64_t pages_harvested;   /* 4 KB pages delivered by harvests, and contained in the epochs of consumers */
   uint64_t pages_taken;       /* 4 KB pages re-armed by harvest and clear, 256 for a leaf */
-  uint64_t pages_marked;      /* 4 KB pages newly set in a log by gmap_mark_dirty* and gmap_write */
+  uint64_t pages_marked;      /* 4 KB pages newly set in a log by gmap_mark_dirty* and gmap_write; two calls that mark
+                               * one page at the same moment may both count it */
   uint64_t grace_periods;     /* times a call of this space waited until all readers had left, or tried to */
   uint64_t grace_wait_ns;     /* nanoseconds spent in them */
   uint64_t harvest_ns;        /* nanoseconds spent in harvest and clear, waiting included */

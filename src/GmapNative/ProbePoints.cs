@@ -92,7 +92,7 @@ internal enum Place
 
     GenerationBumped,
 
-    /// <summary>The child of a leaf is built from the leaf's value; linking it is next.</summary>
+    /// <summary>A table is built that nobody sees; linking it is next.</summary>
     ChildBuilt,
 
     TableLinked,
@@ -182,6 +182,9 @@ internal enum Step
     /// <summary>Rule 12: a log's block is forgotten after its words were looked at.</summary>
     BlockForgottenLate,
 
+    /// <summary>Rule 15: a range marks the blocks of a log before their words.</summary>
+    BlocksBeforeWords,
+
     /// <summary>Rule 14: what a GET finds is gone.</summary>
     GetTakes,
 
@@ -193,6 +196,9 @@ internal enum Step
 
     /// <summary>Rule 16: a child is linked although the leaf is not the one any more that it was built from.</summary>
     StaleSplit,
+
+    /// <summary>Rule 16: a table that was built unlinked takes the place of what somebody else mapped meanwhile.</summary>
+    LinkOverwrites,
 
     /// <summary>Rule 18: entries are made invalid without their marks going to the log.</summary>
     NoPourOnUnmap,

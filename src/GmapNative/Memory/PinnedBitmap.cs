@@ -10,7 +10,7 @@ namespace GmapNative.Memory;
 /// said. One bit more for each block of 64 words says that a word of it may not be zero: whoever sets a bit sets the word first and
 /// the block's bit after it, and a clean guest costs next to nothing to look through.
 /// </summary>
-internal sealed unsafe class PinnedBitmap
+internal sealed unsafe partial class PinnedBitmap
 {
     private const int WordBits = 64;
     private const int BlockWords = 64;
@@ -103,21 +103,6 @@ internal sealed unsafe class PinnedBitmap
             set += (ulong)BitOperations.PopCount(LoadWord(at / WordBits) & mask);
         }
         return set;
-    }
-
-    /// <summary>Sets a run of bits; the number that were clear before.</summary>
-    public ulong OrRange(ulong first, ulong count)
-    {
-        ulong added = 0;
-        ulong end = first + count;
-        while (first < end)
-        {
-            int offset = (int)(first % WordBits);
-            int length = (int)Math.Min(WordBits - (ulong)offset, end - first);
-            added += (ulong)OrWord(first / WordBits, RunMask(offset, length));
-            first += (ulong)length;
-        }
-        return added;
     }
 
     /// <summary>Sets every bit, by plain stores: while nobody else knows the bitmap.</summary>

@@ -31,6 +31,9 @@ internal struct CounterWords
     public long Collapses;
     public long PagesDiscarded;
     public long PagesAged;
+
+    /// <summary>As <see cref="PagesMarked"/>, by section: bumped only by who is in the section of this number.</summary>
+    public long PagesMarkedInSections;
     public long Epochs;
 }
 

@@ -27,6 +27,14 @@ internal readonly unsafe struct PageTable(ulong origin)
     public bool TryReplace(int page, PageEntry expected, PageEntry value) =>
         Interlocked.CompareExchange(ref _entries[page], value.Value, expected.Value) == expected.Value;
 
+    /// <summary>The lines of a run of pages, as bits of a summary word.</summary>
+    public static uint LinesOf(int firstPage, int count)
+    {
+        int first = firstPage / LinePages;
+        int last = (firstPage + count - 1) / LinePages;
+        return (SegmentCell.AllLines >> (31 - last)) & (SegmentCell.AllLines << first);
+    }
+
     /// <summary>Bit i: page 64 * group + i is soft-dirty. Looks only at the lines of <paramref name="lines"/> (8 bits).</summary>
     public ulong SoftDirty(int group, uint lines)
     {

@@ -12,6 +12,8 @@ internal readonly unsafe struct SegmentTable(ulong origin)
     private const int PrefetchedLines = 4;
     private const int LineBytes = PageTable.LinePages * sizeof(ulong);
 
+    private const int EntriesAhead = 256; // 2 KB, inside the table: the summary words are behind the entries
+
     public const int SummaryOffset = GuestAddress.TableEntries * sizeof(ulong);
 
     // A segment table of the arena: 32 KB, aligned, not reused before a grace.
@@ -55,14 +57,63 @@ internal readonly unsafe struct SegmentTable(ulong origin)
     /// <summary>Fills an unlinked table with tokens; clears its summary words.</summary>
     public void Initialize(ulong regionBase, ITokenSource tokens)
     {
-        for (int i = 0; i < GuestAddress.TableEntries; i++)
-        {
-            ulong address = regionBase + ((ulong)i << GuestAddress.SegmentShift);
-            _entries[i] = tokens.HasSlot(address, GuestAddress.SegmentSize)
-                ? SegmentEntry.Empty.Value
-                : SegmentEntry.Hole(Status.Addressing).Value;
-        }
+        FillTokens(regionBase, tokens, 0, GuestAddress.TableEntries);
         new Span<uint>(Summaries, GuestAddress.TableEntries).Clear();
+    }
+
+    /// <summary>
+    /// Fills an unlinked table with leaves from <paramref name="first"/> to <paramref name="end"/> - 1, of consecutive frames, and tokens
+    /// around them. The summary of dirty ones is set.
+    /// </summary>
+    public void InitializeLeaves(ulong regionBase, ITokenSource tokens, int first, int end, SegmentEntry leaf, bool dirty)
+    {
+        FillTokens(regionBase, tokens, 0, first);
+        EntryRuns.Fill(_entries + first, end - first, leaf.Value, GuestAddress.SegmentSize, _entries + first + EntriesAhead);
+        FillTokens(regionBase, tokens, end, GuestAddress.TableEntries);
+        var summaries = new Span<uint>(Summaries, GuestAddress.TableEntries);
+        if (!dirty)
+        {
+            summaries.Clear();
+            return;
+        }
+        summaries[..first].Clear();
+        summaries[first..end].Fill(SegmentCell.AllLines);
+        summaries[end..].Clear();
+    }
+
+    /// <summary>
+    /// Installs leaves of consecutive frames as long as nothing is mapped there, by one compare-and-swap each; how many. In a section.
+    /// </summary>
+    public int InstallLeaves(int first, int end, SegmentEntry leaf, bool dirty)
+    {
+        ulong value = leaf.Value;
+        for (int i = first; i < end; i++, value += GuestAddress.SegmentSize)
+        {
+            SegmentCell cell = Cell(i);
+            SegmentEntry seen = cell.Load();
+            Probe.At(Place.EntryLoaded);
+            if (seen.IsLeaf || seen.IsTable || !cell.TryReplace(seen, new SegmentEntry(value)))
+            {
+                return i - first;
+            }
+            Probe.At(Place.EntryGrants);
+            if (dirty)
+            {
+                cell.SetSummary(SegmentCell.AllLines);
+            }
+        }
+        return end - first;
+    }
+
+    /// <summary>How many segments from <paramref name="first"/> to <paramref name="end"/> - 1 in a row have nothing mapped.</summary>
+    public int CountUnmapped(int first, int end)
+    {
+        int at = first;
+        while (at < end && Cell(at).Load() is { IsLeaf: false, IsTable: false })
+        {
+            at++;
+        }
+        return at - first;
     }
 
     public long CountPageTables()
@@ -73,6 +124,18 @@ internal readonly unsafe struct SegmentTable(ulong origin)
             tables += Cell(i).Load().IsTable ? 1 : 0;
         }
         return tables;
+    }
+
+    private void FillTokens(ulong regionBase, ITokenSource tokens, int first, int end)
+    {
+        while (first < end)
+        {
+            ulong address = regionBase + ((ulong)first << GuestAddress.SegmentShift);
+            int run = tokens.RunOf(address, GuestAddress.SegmentShift, end - first, out bool hasSlot);
+            SegmentEntry token = hasSlot ? SegmentEntry.Empty : SegmentEntry.Hole(Status.Addressing);
+            new Span<ulong>(_entries + first, run).Fill(token.Value);
+            first += run;
+        }
     }
 
     private uint* Summaries => (uint*)((byte*)_entries + SummaryOffset);
@@ -112,4 +175,10 @@ internal interface ITokenSource
 {
     /// <summary>Whether a fault may map something in a range that does not wrap.</summary>
     bool HasSlot(ulong address, ulong size);
+
+    /// <summary>
+    /// The same for pieces of 2^<paramref name="shift"/> bytes from an aligned address on: how many of the first
+    /// <paramref name="most"/> have the answer of the first one, at least 1.
+    /// </summary>
+    int RunOf(ulong address, int shift, int most, out bool hasSlot);
 }

@@ -120,6 +120,44 @@ internal sealed unsafe class TableTree
         return true;
     }
 
+    /// <summary>
+    /// Links a segment table with leaves where a 2 GB region has none, by one compare-and-swap; false: no memory, or there is a table.
+    /// In a section.
+    /// </summary>
+    public bool TryLinkLeaves(
+        ulong regionBase, ITokenSource tokens, int first, int end, SegmentEntry leaf, bool dirty, out bool noMemory)
+    {
+        noMemory = false;
+        Asce asce = Asce;
+        if (asce.Type != TableType.RegionThird || regionBase >= Asce.SpanOf(TableType.RegionThird))
+        {
+            return false;
+        }
+        var top = new RegionTable(asce.Origin);
+        int index = GuestAddress.RegionThirdIndex(regionBase);
+        RegionEntry seen = top.Load(index);
+        Probe.At(Place.EntryLoaded);
+        if (!seen.IsInvalid)
+        {
+            return false;
+        }
+        nint table = _pool.TryAllocate(TableKind.Segment);
+        if (table == 0)
+        {
+            noMemory = true;
+            return false;
+        }
+        new SegmentTable((ulong)table).InitializeLeaves(regionBase, tokens, first, end, leaf, dirty);
+        Probe.At(Place.ChildBuilt);
+        bool linked = top.TryReplace(index, seen, RegionEntry.Table(TableType.RegionThird, (ulong)table));
+        if (!linked)
+        {
+            _pool.Free(table, TableKind.Segment); // another thread was first
+        }
+        Probe.At(Place.TableLinked);
+        return linked;
+    }
+
     /// <summary>Puts tokens where a 2 GB region has no table.</summary>
     public void RefreshRegionToken(ulong address, ITokenSource tokens)
     {

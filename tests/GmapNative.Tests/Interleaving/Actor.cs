@@ -144,6 +144,27 @@ internal sealed unsafe class Actor(World world, int index, View view)
         Harvest(slot);
     }
 
+    /// <summary>The same for a run of pages, of which one is written.</summary>
+    public void MarkRun(int first, int pages, int written)
+    {
+        for (int page = first; page < first + pages; page++)
+        {
+            _ = world.BeginStore(index, page);
+        }
+        Begin(written);
+        Volatile.Write(ref *World.Word(index, written), _stamp); // guest memory of the test
+        world.Pause("device wrote");
+        int section = LibrarySections.Enter();
+        int status = world.Test.Space.Host.MarkRange(World.AddressOf(first), (ulong)pages * Model.TestSpace.Page);
+        LibrarySections.Leave(section);
+        Publish();
+        End(status, written);
+        for (int page = first; page < first + pages; page++)
+        {
+            world.EndStore(page);
+        }
+    }
+
     public void Harvest(uint slot = 1, HarvestFlags flags = HarvestFlags.None)
     {
         world.Pause("harvest begins");
@@ -189,6 +210,39 @@ internal sealed unsafe class Actor(World world, int index, View view)
     {
         world.Pause("split begins");
         Expect(RangeCalls.Split(world.Test.Space, World.AddressOf(first), (ulong)pages * Model.TestSpace.Page, out _), "split");
+    }
+
+    public void Populate(int first, int pages)
+    {
+        world.Pause("populate begins");
+        Expect(RangeCalls.Populate(world.Test.Space, World.AddressOf(first), (ulong)pages * Model.TestSpace.Page, Access.Read, out _),
+            "populate");
+    }
+
+    /// <summary>The same while the slot is taken away: then it ends at a hole.</summary>
+    public void PopulateUntilItEnds(int first, int pages)
+    {
+        world.Pause("populate begins");
+        ulong size = (ulong)pages * Model.TestSpace.Page;
+        int status = RangeCalls.Populate(world.Test.Space, World.AddressOf(first), size, Access.Read, out _);
+        Expect(status == Status.Addressing ? Status.Ok : status, "populate");
+    }
+
+    /// <summary>The same for writing: each page becomes dirty, as if it were written.</summary>
+    public void PopulateForWriting(int first, int pages)
+    {
+        for (int page = first; page < first + pages; page++)
+        {
+            _ = world.BeginStore(index, page);
+        }
+        world.Pause("populate begins");
+        int status = RangeCalls.Populate(
+            world.Test.Space, World.AddressOf(first), (ulong)pages * Model.TestSpace.Page, Access.Write, out _);
+        for (int page = first; page < first + pages; page++)
+        {
+            world.EndStore(page);
+        }
+        Expect(status, "populate");
     }
 
     public void Age(int first, int pages)
