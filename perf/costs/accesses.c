@@ -12,6 +12,7 @@ typedef struct way {
   guest g;
   gmap_cache_entry cache[CACHE];
   figures alone, cached_load, cached_store, walked_load, walked_store;
+  figures again_load, again_store, again_alone, again_walked_store, again_tlb;
 } way;
 
 static uint64_t addresses[ACCESSES];
@@ -71,6 +72,50 @@ MEASURE(cached_store, gmap_cache_store(view, cache, CACHE - 1, addresses[i], 8, 
 MEASURE(walked_load, gmap_load_ptr(view, addresses[i], 8, &host))
 MEASURE(walked_store, gmap_store_ptr(view, addresses[i], 8, &host))
 
+// One section, a poll before each access (or in it): so many times, ns each.
+#define MEASURE_POLLED(name, access)                                      \
+  static double name(way *w) {                                            \
+    gmap_view *view = w->g.view;                                          \
+    gmap_cache_entry *cache = w->cache;                                   \
+    uint64_t sum = 0;                                                     \
+    gmap_status failed = 0;                                               \
+    double begin;                                                         \
+    (void)cache;                                                          \
+    gmap_enter(view);                                                     \
+    begin = start_ns();                                                   \
+    for (uint64_t i = 0; i < ACCESSES; i++) {                             \
+      void *host = NULL;                                                  \
+      failed |= (access);                                                 \
+      sum += (uint64_t)(uintptr_t)host;                                   \
+    }                                                                     \
+    begin = stop_ns() - begin;                                            \
+    gmap_leave(view);                                                     \
+    sink += sum;                                                          \
+    if (failed) exit(4);                                                  \
+    return begin / ACCESSES;                                              \
+  }
+
+MEASURE_POLLED(again_alone, gmap_again(view))
+MEASURE_POLLED(again_load, gmap_again_load(view, cache, CACHE - 1, addresses[i], 8, &host))
+MEASURE_POLLED(again_store, gmap_again_store(view, cache, CACHE - 1, addresses[i], 8, &host))
+MEASURE_POLLED(again_walked_store, gmap_again(view) | gmap_store_ptr(view, addresses[i], 8, &host))
+
+// A host with a TLB of its own, which it clears when the poll says so.
+static double by_tlb_polled(way *w, int leaf) {
+  uint64_t sum = 0;
+  double begin;
+  gmap_enter(w->g.view);
+  begin = start_ns();
+  for (uint64_t i = 0; i < ACCESSES; i++) {
+    if (gmap_again(w->g.view)) memset(tlb[leaf], 0xff, sizeof tlb[leaf]);
+    sum += peer_tlb(tlb[leaf], CACHE - 1, peer_top[leaf], addresses[i]);
+  }
+  begin = stop_ns() - begin;
+  gmap_leave(w->g.view);
+  sink += sum;
+  return begin / ACCESSES;
+}
+
 static double by_tlb(int leaf) {
   uint64_t sum = 0;
   double begin = start_ns();
@@ -97,17 +142,32 @@ static void measure(way *w, int leaf, int round) {
   put(&w->cached_store, round, cached_store(w));
   put(tlb_hit + leaf, round, by_tlb(leaf));
   put(&w->cached_load, round, cached_load(w));
+  put(&w->again_load, round, again_load(w));
+  put(&w->again_store, round, again_store(w));
+  put(&w->again_tlb, round, by_tlb_polled(w, leaf));
+  put(&w->again_alone, round, again_alone(w));
+  put(&w->again_walked_store, round, again_walked_store(w));
   put(&w->alone, round, enter_and_leave(w));
 }
 
 static void rows(const way *w, int leaf) {
   const char *what[] = {"4 KB pages", "1 MB leaves"};
   char row[96];
+  snprintf(row, sizeof row, "poll + load, cache hit (gmap_again_load), %s", what[leaf]);
+  report_row(row, &w->again_load, "ns", "direct-mapped TLB, hit", tlb_hit + leaf, ratio_at_most(1.3));
+  snprintf(row, sizeof row, "poll + store, cache hit (gmap_again_store), %s", what[leaf]);
+  report_row(row, &w->again_store, "ns", "direct-mapped TLB, hit; nothing tracked", tlb_hit + leaf,
+             ratio_at_most(1.3));
+  snprintf(row, sizeof row, "poll + hit of the host's own TLB, %s", what[leaf]);
+  report_row(row, &w->again_tlb, "ns", "direct-mapped TLB, hit", tlb_hit + leaf, none);
+  snprintf(row, sizeof row, "poll + tracked store, walking, %s", what[leaf]);
+  report_row(row, &w->again_walked_store, "ns", "walk of three levels in C; nothing tracked", walked + leaf, none);
   snprintf(row, sizeof row, "enter + load + leave, cache hit, %s", what[leaf]);
   report_row(row, &w->cached_load, "ns", "direct-mapped TLB, hit", tlb_hit + leaf, ratio_at_most(1.3));
   snprintf(row, sizeof row, "enter + store + leave, cache hit, %s", what[leaf]);
   report_row(row, &w->cached_store, "ns", "direct-mapped TLB, hit; nothing tracked", tlb_hit + leaf,
              ratio_at_most(1.3));
+  if (!leaf) report_row("poll alone (gmap_again)", &w->again_alone, "ns", "direct-mapped TLB, hit", tlb_hit, none);
   if (!leaf) report_row("enter + leave alone", &w->alone, "ns", "direct-mapped TLB, hit", tlb_hit, none);
   snprintf(row, sizeof row, "enter + load + leave, walking, %s", what[leaf]);
   report_row(row, &w->walked_load, "ns", "walk of three levels in C", walked + leaf, none);

@@ -46,6 +46,11 @@ internal sealed unsafe class View
 
     public ref ulong InsideWord => ref _words->Inside;
 
+    /// <summary>
+    /// Sections that began before the space had this generation are over, also where the inside word stands still (rule 6).
+    /// </summary>
+    public ulong Generation => Volatile.Read(ref _words->Generation);
+
     /// <summary>Odd while a call of the owner resolves a fault.</summary>
     public ref ulong CallWord => ref _words->Call;
 
@@ -67,7 +72,7 @@ internal sealed unsafe class View
         }
         Probe.At(Place.ViewEntered);
         var space = (SpaceWords*)Volatile.Read(ref *(nint*)&_words->Space);
-        _words->Generation = Volatile.Read(ref space->Generation);
+        Volatile.Write(ref _words->Generation, Volatile.Read(ref space->Generation));
     }
 
     /// <summary>

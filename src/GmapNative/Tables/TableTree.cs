@@ -46,7 +46,7 @@ internal sealed unsafe class TableTree
         {
             return null;
         }
-        words->Generation = 1;
+        words->Generation = SpaceWords.FirstGeneration;
         Volatile.Write(ref words->Asce, Asce.For(top, origin).Value);
         return tree;
     }

@@ -304,7 +304,7 @@ internal static class Scenarios
 
     public static IEnumerable<Scenario> All =>
     [
-        .. FreezingScenarios.All, .. FormatScenarios.All,
+        .. FreezingScenarios.All, .. FormatScenarios.All, .. AgainScenarios.All,
         WriterAndHarvest, WriterTwiceAndHarvest, TwoWritersAndHarvest, WriterOfALine, CachedWriter, CachedWriterGoesOn, BufferedEnter,
         FaultsAndHarvest, HostWriterAndHarvest, MarkerAndHarvest, TwoHarvests, HarvestAndGetClear, GetAndWriter, KeptHarvest, TwoSplits,
         SplitAndUnmap, DirtyLeaf, TwoWritersOfALeaf, CrossingWriter, CollapseAndWriter, CollapseOfADirtyTable, CollapseOfAMixedTable,
