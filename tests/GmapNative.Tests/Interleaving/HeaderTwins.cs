@@ -55,7 +55,7 @@ internal static class HeaderTwins
         (new("a pointer from before a poll is used after it",
             ("  void *host;\n  gmap_status status = gmap_again_store(view, cache, 0, guest_addr, 8, &host);\n",
                 "  void *host = NULL;\n  gmap_status status = gmap_cache_store(view, cache, 0, guest_addr, 8, &host);\n"
-                + "  (void)gmap_again(view);\n")),
+                + "  (void)gmap_again(view);\n  shim_yield(2);\n")),
             AgainScenarios.CachedWriter),
         (new("a store across pages grants only the first",
             ("gmap_next_pages_(view, guest_addr, last, GMAP_ACCESS_WRITE, at) : 0", "(int)(last & 0) : 0")),
