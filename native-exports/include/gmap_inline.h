@@ -215,8 +215,10 @@ static inline gmap_status gmap_store_page_(gmap_view *view, uint64_t guest_addr,
   entry = GMAP_ATOMIC_LOAD(page);
   do {
     GMAP_INLINE_YIELD(5);
-    if (!(entry & (GMAP_PAGE_INVALID | GMAP_PAGE_PROTECT))) break; /* another writer was first */
-    if ((entry & decides) != grantable) return gmap_ask_(view, guest_addr);
+    if ((entry & decides) != grantable) {
+      if (!(entry & (GMAP_PAGE_INVALID | GMAP_PAGE_PROTECT))) break; /* another writer was first */
+      return gmap_ask_(view, guest_addr);
+    }
   } while (!GMAP_ATOMIC_CAS(page, &entry,
                             (entry & ~GMAP_PAGE_PROTECT) | GMAP_PAGE_DIRTY | GMAP_PAGE_SOFT_DIRTY | GMAP_PAGE_YOUNG) ||
            (view->granted++, 0)); /* this thread's grant: counted once */

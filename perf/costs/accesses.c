@@ -200,9 +200,27 @@ static void hits_and_walks(void) {
   free_peer(gib);
 }
 
+// In one section, a poll in each store; ns each.
+static double polled_stores(guest *g, gmap_cache_entry *cache, const uint64_t *at) {
+  double begin;
+  gmap_enter(g->view);
+  begin = start_ns();
+  for (uint64_t i = 0; i < ACCESSES; i++) {
+    void *host;
+    if (gmap_again_store(g->view, cache, CACHE - 1, at[i], 8, &host) != 0)
+      CHECK(gmap_store_resolve(g->view, at[i], 8, &host, NULL));
+    *(volatile uint64_t *)host = i;
+  }
+  begin = (stop_ns() - begin) / ACCESSES;
+  gmap_leave(g->view);
+  return begin;
+}
+
 // Stores that are really made, into 256 MiB: vm-memory knows no others.
 static void real_stores(void) {
-  static figures ours, vm;
+  static figures ours, polled, near, near_vm, vm;
+  static gmap_cache_entry cache[CACHE];
+  static uint64_t few[ACCESSES];
   uint64_t seed = 5, size = 1024 * MIB;
   void *memory = peer_memory(size);
   guest g;
@@ -213,6 +231,7 @@ static void real_stores(void) {
   }
   report_progress("accesses: real stores beside vm-memory's");
   for (uint64_t i = 0; i < ACCESSES; i++) addresses[i] = (random64(&seed) & 0xffff) << 12 | 24;
+  for (uint64_t i = 0; i < ACCESSES; i++) few[i] = random64(&seed) % WORKING_SET << 12 | (i * 64 & 0xfff);
   guest_open_at(&g, 1, LOGGED, (uint64_t)(uintptr_t)memory);
   for (int round = -1; round < rounds; round++) {
     double begin = start_ns();
@@ -227,7 +246,16 @@ static void real_stores(void) {
     begin = start_ns();
     peer_vm_stores(addresses, ACCESSES);
     put(&vm, round, (stop_ns() - begin) / ACCESSES);
+    put(&polled, round, polled_stores(&g, cache, addresses));
+    put(&near, round, polled_stores(&g, cache, few));
+    begin = start_ns();
+    peer_vm_stores(few, ACCESSES);
+    put(&near_vm, round, (stop_ns() - begin) / ACCESSES);
   }
+  report_row("tracked store, made, poll and cache, random in 2 MiB", &near, "ns",
+             "vm-memory: write_obj with dirty marking", &near_vm, ratio_at_most(0.2));
+  report_row("tracked store, made, poll and cache, random in 256 MiB", &polled, "ns",
+             "vm-memory: write_obj with dirty marking", &vm, none);
   report_row("tracked store, made, by walking, random in 256 MiB", &ours, "ns",
              "vm-memory: write_obj with dirty marking", &vm, ratio_at_most(0.2));
   guest_close(&g);
