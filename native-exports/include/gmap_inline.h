@@ -79,6 +79,9 @@ typedef struct gmap_view {
 #define GMAP_COMPILER_FENCE() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 #endif
 
+#ifndef GMAP_ATOMIC_LOAD_RELAXED
+#define GMAP_ATOMIC_LOAD_RELAXED(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#endif
 #ifndef GMAP_EXPECT
 #define GMAP_EXPECT(condition, value) __builtin_expect((condition), (value))
 #endif
@@ -127,16 +130,21 @@ static inline void gmap_leave(gmap_view *view) {
   GMAP_ATOMIC_STORE_RELEASE(&view->inside, (view->inside + 1u) & ~(uint64_t)1);
 }
 
+/* The same for a poll. While it is the section's, nothing has to be ordered by it; and nobody closes a view that polls,
+ * so the compiler may keep `space` in a register. */
+static inline uint64_t gmap_polled_(const gmap_view *view) {
+  return GMAP_ATOMIC_LOAD_RELAXED(&view->space->generation);
+}
+
 /* The poll of a thread that is inside and goes on, in place of gmap_leave and gmap_enter. 0: nobody waits, the section
  * goes on, and with it its pointers. 1: it has ended and another one has begun: pointers from before are void. Between
  * two polls harvests wait for you, as they do between enter and leave. Before you block or idle: gmap_leave. */
 static inline int gmap_again(gmap_view *view) {
-  uint64_t generation = gmap_generation_(view);
-  if (GMAP_EXPECT(generation == view->generation, 1)) return 0;
+  if (GMAP_EXPECT(gmap_polled_(view) == view->generation, 1)) return 0;
   GMAP_INLINE_YIELD(12);
   /* The answer to whoever raised it: all that was stored before is visible, all that is loaded after is of it
    * (PROTOCOL.md, rule 6). No barrier is needed for that, and `inside` stays as it is. */
-  GMAP_ATOMIC_STORE_RELEASE(&view->generation, generation);
+  GMAP_ATOMIC_STORE_RELEASE(&view->generation, gmap_generation_(view));
   return 1;
 }
 
@@ -368,7 +376,7 @@ static inline gmap_status gmap_again_load(gmap_view *view, gmap_cache_entry *cac
                                           uint64_t size, void **host) {
   const gmap_cache_entry *entry = cache + (guest_addr >> 12 & mask);
   if (GMAP_EXPECT(gmap_cache_holds_(entry, guest_addr, size), 1) &&
-      GMAP_EXPECT(entry->load_generation == gmap_generation_(view), 1)) {
+      GMAP_EXPECT(entry->load_generation == gmap_polled_(view), 1)) {
     *host = gmap_cache_host_(entry, guest_addr);
     return 0;
   }
@@ -381,7 +389,7 @@ static inline gmap_status gmap_again_store(gmap_view *view, gmap_cache_entry *ca
                                            uint64_t size, void **host) {
   const gmap_cache_entry *entry = cache + (guest_addr >> 12 & mask);
   if (GMAP_EXPECT(gmap_cache_holds_(entry, guest_addr, size), 1) &&
-      GMAP_EXPECT(entry->store_generation == gmap_generation_(view), 1)) {
+      GMAP_EXPECT(entry->store_generation == gmap_polled_(view), 1)) {
     *host = gmap_cache_host_(entry, guest_addr);
     return 0;
   }

@@ -84,7 +84,7 @@ cache-ignores-generation)
     becomes 'GMAP_EXPECT(entry->store_generation == view->generation, 1)' '      entry->store_generation != 0) {'
     ;;
 again-keeps-right) # a hit of before the poll is used after it
-    becomes 'GMAP_EXPECT(entry->store_generation == gmap_generation_(view), 1)' \
+    becomes 'GMAP_EXPECT(entry->store_generation == gmap_polled_(view), 1)' \
         '      entry->store_generation == view->generation && gmap_again(view) >= 0) {'
     ;;
 again-after-walk) # the poll between the walk and its store
