@@ -96,7 +96,7 @@ internal sealed class FaultResolver(AddressSpace space)
         {
             return Resolve(view, address, access, thread, out outcome);
         }
-        counters.Count(write ? 0 : 1, write ? 1 : 0, mapped.Granted);
+        counters.Count(write, mapped.Granted);
         return Status.Ok;
     }
 

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Threading;
 using GmapNative.Memory;
@@ -118,7 +119,20 @@ internal sealed class OwnCounters
 
     public ref CounterWords Words => ref _words[1];
 
-    /// <summary>Faults that the tables answered.</summary>
+    /// <summary>One fault that the tables answered, and the pages it granted.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Count(bool write, int granted)
+    {
+        ref CounterWords words = ref Words;
+        ref long faults = ref write ? ref words.WriteFaults : ref words.ReadFaults;
+        Volatile.Write(ref faults, faults + 1);
+        if (granted != 0)
+        {
+            Volatile.Write(ref words.PagesGranted, words.PagesGranted + granted);
+        }
+    }
+
+    /// <summary>The same of a batch.</summary>
     public void Count(long reads, long writes, long granted)
     {
         ref CounterWords words = ref Words;
