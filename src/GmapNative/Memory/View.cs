@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Threading;
 
 namespace GmapNative.Memory;
@@ -63,6 +64,7 @@ internal sealed unsafe class View
     public void CountGranted(ulong pages) => Volatile.Write(ref _words->Granted, _words->Granted + pages);
 
     /// <summary>Begins a section, ending one that is open (rule 5).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Enter()
     {
         Volatile.Write(ref _words->Inside, (_words->Inside | 1) + 2);
@@ -78,6 +80,7 @@ internal sealed unsafe class View
     /// <summary>
     /// Begins the section of a fault: <see cref="Enter"/>, and the call word, which a change of configuration waits for.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void EnterCall()
     {
         Volatile.Write(ref _words->Call, _words->Call + 1);

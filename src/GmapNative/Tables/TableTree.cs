@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Threading;
 using GmapNative.Bits;
 using GmapNative.Memory;
@@ -52,6 +53,7 @@ internal sealed unsafe class TableTree
     }
 
     /// <summary>The segment table that serves an address; false where there is none.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] // each fault begins with it
     public bool TryFind(ulong address, out SegmentTable table)
     {
         Asce asce = Asce;
