@@ -46,6 +46,7 @@ internal static unsafe class Vcpus
             }
             vcpu.View.Close(vcpu.Space.Engine.ClosedSpace);
             vcpu.Space.Epochs.Unregister(vcpu.View);
+            vcpu.Space.Counters.GiveBack(vcpu.Counters);
             return Status.Ok;
         }
         catch (Exception failure)
@@ -73,9 +74,11 @@ internal static unsafe class Vcpus
             }
             // The view needs its handle and the handle its object: the object is made first, the words filled after.
             var opened = new View(words, space.Words, inlineVersion, space.Engine.ClosedSpace);
-            ulong added = HandleTable.Add(HandleKind.Vcpu, new Vcpu(space, opened, StaysInside: view is not null));
+            OwnCounters counters = space.Counters.Rent();
+            ulong added = HandleTable.Add(HandleKind.Vcpu, new Vcpu(space, opened, StaysInside: view is not null, counters));
             if (added == 0)
             {
+                space.Counters.GiveBack(counters);
                 space.Engine.Control.Free(words);
                 return Status.NoMemory;
             }

@@ -41,9 +41,10 @@
  *              as any other, unless its text says otherwise. A thread's first call costs about 3 us more. A thread may
  *              end, by pthread_exit or cancellation too, anywhere but in a call of this library (cancellation must be
  *              disabled there). If it was inside, that view holds up what waits until somebody closes its vcpu.
- *   Waiting    Functions marked [WAITS] wait until every thread inside gmap_enter/gmap_leave has left or entered anew,
- *              or for a call that waits for them. Called by a thread that is inside with a view of its own, of
- *              whichever space, or from the kick callback, they return GMAP_EDEADLK before anything is changed.
+ *   Waiting    Functions marked [WAITS] wait until every thread inside gmap_enter/gmap_leave has left, entered anew or
+ *              polled (gmap_again), or for a call that waits for them. Called by a thread that is inside with a view
+ *              of its own, of whichever space, or from the kick callback, they return GMAP_EDEADLK before anything
+ *              is changed.
  *              GMAP_EPERM: membarrier was there when the library started and is refused now (a filter that came
  *              later); to be taken as GMAP_ETIMEDOUT, for ever.
  *   Calls      System calls, for a seccomp filter; x86-64, glibc 2.36. tests/native/sandboxed.c lives by these lists.
@@ -400,11 +401,11 @@ typedef struct gmap_fault_result {
 /* [PIC] Resolves an access: maps the largest leaf allowed, or splits, or makes the page dirty. Ends the caller's
  * section on entry and leaves the caller inside a new one on return, whatever the result (except on GMAP_EBADF and
  * GMAP_EINVAL, and for a vcpu opened without a view): the host address may be used until gmap_leave, the next
- * gmap_enter or the next gmap_fault. To be called by the vcpu's thread. access is GMAP_ACCESS_READ, _WRITE or both.
- * result may be NULL. GMAP_PIC_ADDRESSING: no slot, or above the limit; GMAP_PIC_ASCE_TYPE: beyond the reach of the
- * top table (2 GiB or 4 TiB). GMAP_PIC_PROTECTION: a write to a read-only slot. result->reason tells more.
- * GMAP_ENOMEM: the arena is exhausted; nothing became dirty or writable (a clean leaf may have been mapped), and the
- * same call succeeds after memory came back. */
+ * gmap_enter, the next gmap_again that returns 1, or the next gmap_fault. To be called by the vcpu's thread. access is
+ * GMAP_ACCESS_READ, _WRITE or both. result may be NULL. GMAP_PIC_ADDRESSING: no slot, or above the limit;
+ * GMAP_PIC_ASCE_TYPE: beyond the reach of the top table (2 GiB or 4 TiB). GMAP_PIC_PROTECTION: a write to a read-only
+ * slot. result->reason tells more. GMAP_ENOMEM: the arena is exhausted; nothing became dirty or writable (a clean leaf
+ * may have been mapped), and the same call succeeds after memory came back. */
 GMAP_API gmap_status gmap_fault(uint64_t vcpu, uint64_t guest_addr, uint32_t access, gmap_fault_result *result);
 
 typedef struct gmap_fault_request { /* fixed layout */

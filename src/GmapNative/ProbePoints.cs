@@ -137,6 +137,9 @@ internal enum Step
     /// <summary>Rule 6: the barrier orders only the calling thread.</summary>
     NoBarrier,
 
+    /// <summary>Rule 6: a grace takes the generation from before its own bump for the answer of a thread that polls.</summary>
+    AnswerOfBefore,
+
     /// <summary>Rule 10: a harvest does not wait for the sections that are open.</summary>
     NoGrace,
 

@@ -187,10 +187,10 @@ internal static unsafe class Harvester
         }
     }
 
-    /// <summary>The grace of a harvest; a status.</summary>
+    /// <summary>The grace of a harvest that has bumped; a status.</summary>
     internal static int WaitForGrace(AddressSpace space)
     {
-        int status = Probe.LeavesOut(Step.NoGrace) ? Status.Ok : space.Epochs.WaitForGrace();
+        int status = Probe.LeavesOut(Step.NoGrace) ? Status.Ok : space.Epochs.WaitForGrace(bumped: true);
         if (Probe.LeavesOut(Step.BumpAfterGrace))
         {
             space.Tree.BumpGeneration();

@@ -8,6 +8,12 @@ internal struct SpaceWords
 {
     public const int Bytes = 16;
 
+    /// <summary>Of tables that answer "ask the library": no cache entry has it, and no grace takes it for an answer (rule 6).</summary>
+    public const ulong ClosedGeneration = 1;
+
+    /// <summary>What a space begins with.</summary>
+    public const ulong FirstGeneration = 2;
+
     public ulong Asce;
     public ulong Generation;
 }
@@ -20,7 +26,7 @@ internal struct SpaceWords
 internal unsafe struct ViewWords
 {
     public const int Bytes = 128;
-    public const uint InlineVersion = 1;
+    public const uint InlineVersion = 2;
 
     public ulong Inside;
     public ulong Generation;

@@ -87,6 +87,21 @@ internal sealed class FaultResolver(AddressSpace space)
     /// gmap_fault: in a section of the view, which it stays inside. Where the segment is frozen the section ends, and another begins
     /// after the thaw (rules 8 and 20).
     /// </summary>
+    public int Resolve(View view, OwnCounters counters, ulong address, Access access, int thread, out FaultOutcome outcome)
+    {
+        outcome = default;
+        bool write = (access & Access.Write) != 0;
+        var mapped = new MappedAccess(_tree);
+        if (Tell.Time(GmapEvents.Keywords.Faults) != 0 || !mapped.TryResolve(address, write, ref outcome))
+        {
+            return Resolve(view, address, access, thread, out outcome);
+        }
+        counters.Count(write, mapped.Granted);
+        return Status.Ok;
+    }
+
+    /// <summary>The same, by the slots.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     public int Resolve(View view, ulong address, Access access, int thread, out FaultOutcome outcome)
     {
         int status = Resolve(address, access, thread, out outcome);

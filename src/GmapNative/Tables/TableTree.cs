@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Threading;
 using GmapNative.Bits;
 using GmapNative.Memory;
@@ -46,12 +47,13 @@ internal sealed unsafe class TableTree
         {
             return null;
         }
-        words->Generation = 1;
+        words->Generation = SpaceWords.FirstGeneration;
         Volatile.Write(ref words->Asce, Asce.For(top, origin).Value);
         return tree;
     }
 
     /// <summary>The segment table that serves an address; false where there is none.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] // each fault begins with it
     public bool TryFind(ulong address, out SegmentTable table)
     {
         Asce asce = Asce;

@@ -40,6 +40,8 @@ internal sealed unsafe class Actor(World world, int index, View view)
 
     public void Leave() => world.Shim.Leave(view);
 
+    public void Again() => _ = world.Shim.Again(view);
+
     /// <summary>One store by the header, in a section.</summary>
     public void Write(int page)
     {
@@ -81,6 +83,18 @@ internal sealed unsafe class Actor(World world, int index, View view)
         {
             ulong address = World.AddressOf(page) + (ulong)(index * 8);
             End(world.Shim.CachedWrite(view, (nint)cache, address, _stamp, (nint)World.Word(index, page)), page);
+        }
+    }
+
+    /// <summary>The same after a poll, in one function of the header.</summary>
+    public void WriteAgain(int page)
+    {
+        Begin(page);
+        // The cache is pinned: 32 bytes of the thread's own.
+        fixed (ulong* cache = _cache)
+        {
+            ulong address = World.AddressOf(page) + (ulong)(index * 8);
+            End(world.Shim.AgainWrite(view, (nint)cache, address, _stamp, (nint)World.Word(index, page)), page);
         }
     }
 

@@ -21,6 +21,7 @@ public sealed class BugTests
     private static readonly Dictionary<Step, Scenario> s_steps = new()
     {
         [Step.NoBarrier] = Scenarios.BufferedEnter,
+        [Step.AnswerOfBefore] = AgainScenarios.CachedWriter,
         [Step.NoGrace] = Scenarios.WriterAndHarvest,
         [Step.NoBump] = Scenarios.CachedWriterGoesOn,
         [Step.BumpAfterGrace] = Scenarios.CachedWriterGoesOn,

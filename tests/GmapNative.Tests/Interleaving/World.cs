@@ -44,7 +44,8 @@ internal sealed unsafe class World : IDisposable
         Test = new TestSpace(scenario.Options, new EngineOptions { ArenaBytes = 2 << 20, Freezing = FreezingOf(scenario) });
         Array.Fill(_lastStoreEnd, -1);
         Actors = [.. Enumerable.Range(0, Turns.MostThreads).Select(i => new Actor(this, i, Test.OpenView()))];
-        _handles = [.. Actors.Select(actor => HandleTable.Add(HandleKind.Vcpu, new Vcpu(Test.Space, actor.View, StaysInside: true)))];
+        _handles = [.. Actors.Select(actor => HandleTable.Add(
+            HandleKind.Vcpu, new Vcpu(Test.Space, actor.View, StaysInside: true, Test.Space.Counters.Rent())))];
         for (int i = 0; i < Actors.Length; i++)
         {
             Actors[i].View.Vcpu = _handles[i];
