@@ -51,6 +51,9 @@ internal readonly unsafe struct PageTable(ulong origin)
         return found;
     }
 
+    /// <summary>The same of all lines, for tables of which much is dirty.</summary>
+    public ulong SoftDirty(int group) => SoftDirty(group, AllLines);
+
     /// <summary>Brings the lines of <paramref name="lines"/> (32 bits) near.</summary>
     public void Prefetch(uint lines)
     {
