@@ -6,9 +6,9 @@ using GmapNative.Tables;
 namespace GmapNative.Space;
 
 /// <summary>
-/// A harvest's take: walks the segments of a slot whose summary word says that something may be dirty, re-arms, and pours into the epoch
-/// of a consumer (rule 11). Enters sections of its own. Under the slot's harvest turn and lock; the lock is let go while a freeze waits. Allocates
-/// nothing.
+/// A harvest's take: walks the segments of a slot whose summary word says that something may be dirty, re-arms, and pours into the
+/// epoch of a consumer (rule 11). Enters sections of its own. Under the slot's harvest turn and lock; the lock is let go while a freeze
+/// waits. Allocates nothing.
 /// </summary>
 internal ref struct HarvestWalk
 {

@@ -42,8 +42,8 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
         System.Numerics.BitOperations.PopCount(cell.Summary) >= _freezing.LeastLines && cell.Load().IsTable;
 
     /// <summary>
-    /// Takes segments (their addresses) into the epoch of the consumer. <see cref="Status.TryAgain"/>: the slot was changed meanwhile, some are as they
-    /// were.
+    /// Takes segments (their addresses) into the epoch of the consumer. <see cref="Status.TryAgain"/>: the slot was changed meanwhile,
+    /// some are as they were.
     /// </summary>
     public int Take(ReadOnlySpan<ulong> segments, ref long taken)
     {
