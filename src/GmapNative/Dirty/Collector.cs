@@ -104,6 +104,7 @@ internal static unsafe class Collector
     {
         found = 0;
         DirtySink sink = range.Sink;
+        System.Span<ulong> dense = stackalloc ulong[HarvestWalk.Room];
         int status = Status.TryAgain;
         while (status == Status.TryAgain)
         {
@@ -115,8 +116,8 @@ internal static unsafe class Collector
             }
             else if (status == Status.Ok)
             {
-                long taken = 0;
-                status = new SegmentWalk(range.Space, range.Slot).TakeFreezing(range.Start, range.End, range.Tracking, sink, ref taken);
+                var walk = new HarvestWalk(range.Space, range.Slot, range.Tracking, sink, dense);
+                status = walk.Take(range.Start, range.End, out long taken);
                 SpaceCounters.Add(ref range.Space.Counters.Mine.PagesTaken, taken);
                 found += (ulong)taken;
             }

@@ -208,12 +208,10 @@ internal static unsafe class Harvester
             case End.DeliverRuns:
                 DeliverRuns(range, ref handout);
                 break;
-            case End.Deliver:
-                Zero(handout.Bitmap, range.Count);
-                Deliver(range, ref handout);
-                break;
             default:
-                Deliver(range, ref handout);
+                // The caller's buffer, checked to have (count + 63) / 64 words; only holders of the harvest lock change an epoch.
+                bool or = handout.End == End.DeliverByOr;
+                handout.Dirty += range.Sink.Epoch.DeliverAlone(range.First, range.Count, handout.Bitmap, or);
                 break;
         }
     }
@@ -229,23 +227,6 @@ internal static unsafe class Harvester
                 range.Sink.Epoch.Clear(range.First + done, bits);
             }
         }
-    }
-
-    /// <summary>Moves the epoch into the caller's bitmap by OR.</summary>
-    private static void Deliver(in DirtyRange range, ref Handout handout)
-    {
-        PinnedBitmap epoch = range.Sink.Epoch;
-        ulong end = range.First + range.Count;
-        for (ulong at = epoch.Skip(range.First, end); at < end; at = epoch.Skip(at, end))
-        {
-            ulong offset = (at - range.First) & ~63UL;
-            ulong bits = epoch.Peek(range.First + offset) & range.MaskAt(offset);
-            handout.Bitmap[offset / 64] |= bits; // the caller's buffer, checked to have (count + 63) / 64 words
-            epoch.ClearAlone(range.First + offset, bits); // only holders of the harvest lock change an epoch
-            handout.Dirty += (ulong)BitOperations.PopCount(bits);
-            at = range.First + offset + 64;
-        }
-        epoch.Forget(range.First, range.Count);
     }
 
     /// <summary>Moves the epoch into the caller's runs, as far as there is room: the rest stays for the next harvest.</summary>

@@ -3,15 +3,13 @@ using System.Numerics;
 using System.Runtime.Intrinsics.X86;
 using System.Threading;
 using GmapNative.Bits;
+using GmapNative.Memory;
 
 namespace GmapNative.Tables;
 
 /// <summary>A live segment table: 2048 entries (16 KB aligned) and 2048 summary words behind them.</summary>
 internal readonly unsafe struct SegmentTable(ulong origin)
 {
-    private const int PrefetchedLines = 4;
-    private const int LineBytes = PageTable.LinePages * sizeof(ulong);
-
     private const int EntriesAhead = 256; // 2 KB, inside the table: the summary words are behind the entries
 
     public const int SummaryOffset = GuestAddress.TableEntries * sizeof(ulong);
@@ -23,12 +21,36 @@ internal readonly unsafe struct SegmentTable(ulong origin)
 
     public SegmentCell Cell(int index) => new(_entries + index, Summaries + index);
 
-    /// <summary>The first segment in first..end-1 whose summary word is not zero, or <paramref name="end"/>.</summary>
-    public int NextFlagged(int first, int end)
+    /// <summary>
+    /// Fills <paramref name="batch"/> (32 places or more) with segments from <paramref name="next"/> to end-1 whose summary word is not
+    /// zero; how many. <paramref name="next"/> is where to go on; at the end and 0: none is left.
+    /// </summary>
+    public int Flagged(ref int next, int end, Span<int> batch)
     {
-        int found = new ReadOnlySpan<uint>(Summaries + first, end - first).IndexOfAnyExcept(0u);
-        return found < 0 ? end : first + found;
+        int count = 0;
+        uint* summaries = Summaries;
+        while ((next = ZeroScan.FirstTurn(summaries, next, end)) < end && batch.Length - count >= ZeroScan.Turn)
+        {
+            if (end - next < ZeroScan.Turn)
+            {
+                for (; next < end; next++)
+                {
+                    batch[count] = next;
+                    count += Volatile.Read(ref summaries[next]) != 0 ? 1 : 0;
+                }
+                break;
+            }
+            for (uint set = ZeroScan.Set(summaries + next); set != 0; set &= set - 1)
+            {
+                batch[count++] = next + BitOperations.TrailingZeroCount(set);
+            }
+            next += ZeroScan.Turn;
+        }
+        return count;
     }
+
+    /// <summary>Brings the first summary words near.</summary>
+    public void PrefetchSummaries() => ZeroScan.Prefetch(Summaries);
 
     /// <summary>Brings the entry of a segment near.</summary>
     public void PrefetchEntry(int index)
@@ -36,21 +58,6 @@ internal readonly unsafe struct SegmentTable(ulong origin)
         if (Sse.IsSupported)
         {
             Sse.Prefetch0(_entries + index);
-        }
-    }
-
-    /// <summary>Brings the first flagged lines of a segment's page table near. In a section.</summary>
-    public void PrefetchLines(int index)
-    {
-        SegmentEntry entry = Cell(index).Load();
-        if (!Sse.IsSupported || !entry.IsTable)
-        {
-            return;
-        }
-        uint lines = Cell(index).Summary;
-        for (int i = 0; i < PrefetchedLines && lines != 0; i++, lines &= lines - 1)
-        {
-            Sse.Prefetch0((byte*)entry.TableOrigin + (BitOperations.TrailingZeroCount(lines) * LineBytes));
         }
     }
 

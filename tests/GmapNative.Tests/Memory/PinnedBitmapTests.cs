@@ -8,7 +8,7 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Memory;
 
 /// <summary>The bitmap against a plain one, and its movers against setters.</summary>
-public sealed class PinnedBitmapTests
+public sealed unsafe class PinnedBitmapTests
 {
     private Arena _arena = null!;
 
@@ -81,6 +81,52 @@ public sealed class PinnedBitmapTests
             all += (ulong)System.Numerics.BitOperations.PopCount(target.Peek(at & ~63UL));
         }
         Assert.That(all, Is.EqualTo(Ones(moved)), "nothing is passed over");
+    }
+
+    [TestCase(64UL)]
+    [TestCase(4097UL)]
+    [TestCase(300_001UL)]
+    public void Delivery_moves_the_bits_of_a_range_and_no_others(ulong bits)
+    {
+        Random random = new((int)bits);
+        PinnedBitmap bitmap = PinnedBitmap.TryCreate(_arena, bits)!;
+        var plain = new BitArray((int)bits);
+        ulong[] target = new ulong[(bits + 63) / 64];
+        for (int round = 0; round < 60; round++)
+        {
+            for (int i = 0; i < random.Next(20); i++)
+            {
+                ulong at = (ulong)random.NextInt64((long)bits);
+                ulong mask = (ulong)random.NextInt64() & PinnedBitmap.RunMask(0, (int)Math.Min(64, bits - at));
+                bitmap.OrAlone(at, mask);
+                Each(mask, bit => plain[(int)at + bit] = true);
+            }
+            (ulong first, ulong count) = Range(random, bits);
+            first &= random.Next(2) == 0 ? ulong.MaxValue : ~63UL;
+            bool or = random.Next(2) == 0;
+            ulong before = (ulong)random.NextInt64();
+            Array.Fill(target, before);
+            ulong expected = 0;
+            ulong moved = 0;
+            fixed (ulong* words = target)
+            {
+                moved = bitmap.DeliverAlone(first, count, words, or);
+            }
+            for (ulong word = 0; word < (ulong)target.Length; word++)
+            {
+                ulong bits64 = or || word * 64 >= count ? before : 0;
+                for (ulong i = word * 64; i < Math.Min(count, (word + 1) * 64); i++)
+                {
+                    bits64 |= plain[(int)(first + i)] ? 1UL << (int)(i % 64) : 0;
+                    expected += plain[(int)(first + i)] ? 1UL : 0;
+                }
+                Assert.That(target[word], Is.EqualTo(bits64), $"round {round}, word {word}");
+            }
+            Assert.That(moved, Is.EqualTo(expected));
+            _ = Set(plain, first, count, false);
+            Same(bitmap, plain);
+            Assert.That(bitmap.Any(0, bits), Is.EqualTo(First(plain, 0, bits) < bits));
+        }
     }
 
     [Test]
