@@ -78,7 +78,9 @@ internal sealed class SlotTracking
     /// <summary>One consumer more. Under turn and lock, or before anybody knows the slot.</summary>
     public void Add(DirtySink sink) => Volatile.Write(ref _sinks, [.. _sinks, sink]);
 
-    /// <summary>One less; marks that are under way may still set bits in it until the calls of now have ended. Under turn and lock.</summary>
+    /// <summary>
+    /// One less; marks that are under way may still set bits in it until the calls of now have ended. Under turn and lock.
+    /// </summary>
     public void Remove(DirtySink sink) => Volatile.Write(ref _sinks, Array.FindAll(_sinks, one => one != sink));
 
     /// <summary>Marks a run of pages for every consumer; how many were clean for the built-in one. In a section (rule 15).</summary>
@@ -156,7 +158,10 @@ internal sealed class SlotTracking
         return (ulong)BitOperations.PopCount(fresh);
     }
 
-    /// <summary>Makes every consumer forget a run of pages, except those to whom a discard is a change; how many were dirty for the built-in one. Takes <see cref="Gate"/>.</summary>
+    /// <summary>
+    /// Makes every consumer forget a run of pages, except those to whom a discard is a change; how many were dirty for the built-in one.
+    /// Takes <see cref="Gate"/>.
+    /// </summary>
     public ulong Drop(ulong first, ulong count)
     {
         using (Gate.Hold())
