@@ -3,7 +3,8 @@
 #
 # A C host is a folder of native-exports/hosts/ with a Makefile. build.sh calls `make -C <folder>` with
 #   INC      native-exports/include: gmap.h, gmap_inline.h
-#   LIB      artifacts/lib: libgmapnative.so.1, and the link libgmapnative.so that -lgmapnative finds
+#   LIB      artifacts/lib: libgmapnative.so.1, and the link libgmapnative.so that -lgmapnative finds; a program that runs with it
+#            takes the one in glibc-hwcaps/x86-64-v3/ where the processor can
 #   OUT      artifacts/bin: where the program goes, as $(OUT)/gmap-<folder>
 #   OBJ      artifacts/obj/hosts/<folder>: where object files go
 #   CC CXX CFLAGS CXXFLAGS LDFLAGS   in the environment; what is not set there is set below. LDFLAGS holds -L$(LIB) and a
@@ -21,6 +22,7 @@ INC=$ROOT/native-exports/include
 LIB=$ARTIFACTS/lib
 OUT=$ARTIFACTS/bin
 SONAME=libgmapnative.so.1
+V3=glibc-hwcaps/x86-64-v3
 CONFIGURATION=Release
 TESTS=$ARTIFACTS/dotnet/bin/GmapNative.Tests/release/GmapNative.Tests
 
@@ -50,7 +52,9 @@ usage() {
 usage: ./build.sh VERB [OPTIONS]
 
   setup     check the .NET SDK, install the Debian packages that are missing, restore the NuGet packages
-  build     artifacts/lib/libgmapnative.so (NativeAOT), its exports checked, and the C hosts in artifacts/bin
+  build     artifacts/lib/libgmapnative.so (NativeAOT), the same for x86-64-v3 in glibc-hwcaps/ beside it, which the loader takes where
+            it can, their exports checked, and the C hosts in artifacts/bin
+  v4        also artifacts/lib/x86-64-v4/libgmapnative.so.1 (AVX-512), where no loader looks
   trace     also artifacts/lib/libgmapnative-trace.so: the same ABI with events for dotnet-trace and readable stack traces
   test      every test; OPTIONS go to the test runner: --filter 'FullyQualifiedName~Dirty'
   model     verify the Promela models of tests/models with spin; OPTIONS: parts of names (all), --list, --trail NAME TWIN
@@ -60,10 +64,11 @@ usage: ./build.sh VERB [OPTIONS]
   litmus    real threads against the library: every page on time, none invented; OPTIONS: --seconds N --only NAME --threads N
             --seed N --json --tsan; tests/GmapNative.Litmus/README.md
   perf      the engine's paths beside the peers', in one table; OPTIONS: --quick (under 90 s) --gib N (64) --only SECTION
-            (accesses, kvm, scan, faults, marks, building, memory, generation, beside, held, harvests, scaling); perf/results:
-            latest.json and pictures; perf/README.md
-  bench     BenchmarkDotNet over the managed parts, JIT and NativeAOT; OPTIONS: --quick (JIT only, less) --jit, and its own:
-            --filter '*Scan*'; artifacts/bench/results. About four minutes without options
+            (accesses, kvm, scan, faults, marks, building, memory, generation, snapshot, consumers, beside, held, harvests,
+            scaling); perf/results: latest.json and pictures; perf/README.md. --baseline first: of the library for any
+            processor, not of the one that the loader takes here
+  bench     BenchmarkDotNet over the managed parts, JIT and NativeAOT; OPTIONS: --quick (JIT, less) --jit --aot, and its own:
+            --filter '*Scan*'; artifacts/bench/results. Minutes, most of them compiling
   compare   what became faster or slower, by ratios: compare [--threshold PERCENT] BASELINE.json... NEW.json; status 1 if
             something is slower beyond the noise
   reclaim   COUNT (100000000) splits, unmaps and remaps while two vcpus write: the arena ends as it began, or it fails
@@ -152,45 +157,56 @@ managed_inputs() {
 
 # ---- build -------------------------------------------------------------------------------------------------------------
 
-# publish NAME [OPTION...]: artifacts/lib/NAME.so.1, NAME.so and NAME.so.dbg. The real file bears the soname; the linker's -lNAME finds
-# it by the plain name. The debug symbols keep the plain name, because the library's .gnu_debuglink says so. A build for newer
-# processors will go beside it into glibc-hwcaps/.
+# publish NAME FOLDER [OPTION...]: artifacts/lib/FOLDER/NAME.so.1, NAME.so and NAME.so.dbg. The real file bears the soname; the linker's
+# -lNAME finds it by the plain name. The debug symbols keep the plain name, because the library's .gnu_debuglink says so.
 publish() {
-    local name=$1 published inputs=()
-    shift
+    local name=$1 folder=$2 step=$1${2:+-${2##*/}} published into=$LIB/$2 inputs=()
+    shift 2
     mapfile -t inputs < <(managed_inputs)
-    stale "$name" "${inputs[@]}" || [[ ! -e $LIB/$name.so.1 || $# -gt 1 ]] || return 0
-    say "building $name.so"
+    stale "$step" "${inputs[@]}" || [[ ! -e $into/$name.so.1 || $# -gt 2 ]] || return 0
+    say "building ${folder:+$folder/}$name.so"
     dotnet publish native-exports/GmapNative.Exports.csproj -c "$CONFIGURATION" -v quiet --no-restore "$@"
-    published=$ARTIFACTS/dotnet/publish/GmapNative.Exports/release_linux-x64
+    published=$ARTIFACTS/dotnet/publish/GmapNative.Exports/release_linux-x64${folder:+_${folder##*/}}
     case $name in *-trace) published+=_trace ;; *-check) published+=_check ;; esac
-    mkdir -p "$LIB"
-    install -m 755 "$published/$name.so" "$LIB/$name.so.1.new"
-    mv -f "$LIB/$name.so.1.new" "$LIB/$name.so.1" # a program that runs keeps the library it started with
-    ln -sf "$name.so.1" "$LIB/$name.so"
-    install -m 644 "$published/$name.so.dbg" "$LIB/$name.so.dbg"
-    link_build_id "$name"
-    fresh "$name"
+    mkdir -p "$into"
+    install -m 755 "$published/$name.so" "$into/$name.so.1.new"
+    mv -f "$into/$name.so.1.new" "$into/$name.so.1" # a program that runs keeps the library it started with
+    ln -sf "$name.so.1" "$into/$name.so"
+    install -m 644 "$published/$name.so.dbg" "$into/$name.so.dbg"
+    link_build_id "$name" "${folder:+$folder/}"
+    fresh "$step"
 }
 
 # perf finds the debug symbols by the library's .gnu_debuglink; gdb and others also by build id, with artifacts/lib as a debug folder.
-link_build_id() { # NAME
-    local id link
-    id=$(readelf -n "$LIB/$1.so.1" | sed -n 's/.*Build ID: \([0-9a-f]*\)$/\1/p')
-    [[ -n $id ]] || fail "$LIB/$1.so.1 has no build id: the linker was not asked for one"
+link_build_id() { # NAME FOLDER/
+    local id link file=../../$2$1.so.dbg
+    id=$(readelf -n "$LIB/$2$1.so.1" | sed -n 's/.*Build ID: \([0-9a-f]*\)$/\1/p')
+    [[ -n $id ]] || fail "$LIB/$2$1.so.1 has no build id: the linker was not asked for one"
     for link in "$LIB"/.build-id/*/*.debug; do # of an older build
-        if [[ -L $link && $(readlink "$link") == */"$1.so.dbg" ]]; then rm "$link"; fi
+        if [[ -L $link && $(readlink "$link") == "$file" ]]; then rm "$link"; fi
     done
     mkdir -p "$LIB/.build-id/${id:0:2}"
-    ln -sf "../../$1.so.dbg" "$LIB/.build-id/${id:0:2}/${id:2}.debug"
+    ln -sf "$file" "$LIB/.build-id/${id:0:2}/${id:2}.debug"
 }
 
-publish_library() { publish libgmapnative -p:Flavour=shipped "$@"; }
+# What is shipped: the baseline build, and one for processors with AVX2 and BMI where glibc's loader looks first on such a machine.
+publish_library() {
+    publish libgmapnative '' -p:Flavour=shipped -p:Isa= "$@"
+    publish libgmapnative "$V3" -p:Flavour=shipped -p:Isa=x86-64-v3 "$@"
+    check_exports "$LIB/$SONAME"
+    check_exports "$LIB/$V3/$SONAME"
+}
+
+# Only to see that it compiles: no machine of ours has run its tests.
+publish_v4() {
+    publish libgmapnative x86-64-v4 -p:Flavour=shipped -p:Isa=x86-64-v4
+    check_exports "$LIB/x86-64-v4/$SONAME"
+}
 
 # The diagnostic flavour. Under the shipped library's soname too, in a folder of its own: with that in LD_LIBRARY_PATH a host that
 # was linked with the shipped library runs with this one.
 publish_trace() {
-    publish libgmapnative-trace -p:Flavour=trace "$@"
+    publish libgmapnative-trace '' -p:Flavour=trace -p:Isa= "$@"
     mkdir -p "$LIB/trace"
     ln -sf ../libgmapnative-trace.so.1 "$LIB/trace/$SONAME"
     check_exports "$LIB/libgmapnative-trace.so.1"
@@ -198,7 +214,7 @@ publish_trace() {
 
 # The check flavour, for the litmus tests; in a folder of its own under the shipped soname, as above.
 publish_check() {
-    publish libgmapnative-check -p:Flavour=check "$@"
+    publish libgmapnative-check '' -p:Flavour=check -p:Isa= "$@"
     mkdir -p "$LIB/check"
     ln -sf ../libgmapnative-check.so.1 "$LIB/check/$SONAME"
     check_exports "$LIB/libgmapnative-check.so.1"
@@ -226,7 +242,6 @@ make_in() { # FOLDER OUT OBJ
 build() {
     setup
     publish_library "$@"
-    check_exports "$LIB/$SONAME"
     local host
     for host in native-exports/hosts/*/Makefile; do
         [[ -f $host ]] || continue
@@ -341,6 +356,12 @@ run_perf() {
     $CC ${CFLAGS/-O2/-O3} -D_GNU_SOURCE -march=native -pthread "-I$INC" perf/costs/*.c perf/peers/*.c -o "$OUT/gmap-costs" \
         "-L$LIB" -lgmapnative -lm -ldl "-Wl,-rpath,$LIB"
     vm_memory=$(build_vm_memory)
+    if [[ ${1:-} == --baseline ]]; then # the build for any processor, which the loader would pass over
+        shift
+        mkdir -p "$LIB/baseline"
+        ln -sf "../$SONAME" "$LIB/baseline/$SONAME"
+        export LD_LIBRARY_PATH=$LIB/baseline
+    fi
     rm -f "$results"/*.json "$results"/*.svg
     GMAP_PERF_VM_MEMORY=$vm_memory GMAP_PERF_SCAN=$loops/gmap-scan-loop.so \
         GMAP_PERF_SCAN_V3=${loops}_x86-64-v3/gmap-scan-loop.so "$OUT/gmap-costs" --out "$results" "$@"
@@ -355,7 +376,8 @@ run_bench() {
     local options=("$@")
     if ! printf '%s\n' "$@" | grep -q -x -e '--filter' -e '-f' -e '--list'; then options+=(--filter '*'); fi
     mkdir -p "$ARTIFACTS/bench"
-    DOTNET_TC_CallCountingDelayMs=0 "$ARTIFACTS/dotnet/bin/GmapNative.Benchmarks/release/GmapNative.Benchmarks" \
+    DOTNET_TC_CallCountingDelayMs=0 timeout --foreground 1500 \
+        "$ARTIFACTS/dotnet/bin/GmapNative.Benchmarks/release/GmapNative.Benchmarks" \
         --artifacts "$ARTIFACTS/bench" "${options[@]}"
 }
 
@@ -399,6 +421,7 @@ shift || true
 case $verb in
     setup) setup ;;
     build) build "$@" ;;
+    v4) build; publish_v4 ;;
     trace) build; publish_trace ;;
     test) build; publish_trace; publish_check; build_tests; run_tests "$@" ;; # no &&: it would switch errexit off
     litmus) build; publish_check; make_litmus; run_litmus "$@" ;;

@@ -26,15 +26,20 @@ internal static class HandleTable
     private const int KindShift = 56;
     private const int MaximumHandles = 1 << IndexBits;
 
-    private sealed class Cell
+    private struct Cell
     {
         public object? Target;
-        public uint Generation = 1;
+        public uint Generation;
         public HandleKind Kind;
     }
 
+    /// <summary>In a class that needs no initialization at run time: nothing to test before it is read.</summary>
+    private static class Hot
+    {
+        public static Cell[] Cells = [];
+    }
+
     private static readonly Lock s_gate = new();
-    private static Cell[] s_cells = [];
     private static int[] s_free = [];
     private static int s_freeCount;
 
@@ -48,20 +53,26 @@ internal static class HandleTable
                 return 0;
             }
             int index = s_free[--s_freeCount];
-            Cell cell = s_cells[index];
+            ref Cell cell = ref Hot.Cells[index];
             cell.Kind = kind;
             Volatile.Write(ref cell.Target, target);
             return ((ulong)kind << KindShift) | ((ulong)cell.Generation << GenerationShift) | (uint)index;
         }
     }
 
-    /// <summary>The object, or null.</summary>
+    /// <summary>The object, or null. Beside a <see cref="Grow"/> the old cells may be looked at, as they were when it began.</summary>
     public static T? Find<T>(HandleKind kind, ulong handle)
         where T : class
     {
-        Cell? cell = CellOf(kind, handle);
-        object? target = cell is null ? null : Volatile.Read(ref cell.Target);
-        return cell?.Generation == GenerationOf(handle) ? (T?)target : null;
+        Cell[] cells = Volatile.Read(ref Hot.Cells);
+        ulong index = handle & (MaximumHandles - 1);
+        if (index >= (ulong)cells.Length || handle >> KindShift != (ulong)kind)
+        {
+            return null;
+        }
+        ref Cell cell = ref cells[index];
+        object? target = Volatile.Read(ref cell.Target);
+        return cell.Generation == GenerationOf(handle) && cell.Kind == kind ? (T?)target : null;
     }
 
     /// <summary>Ends a handle; false if it was no good, or somebody else ended it first.</summary>
@@ -69,11 +80,11 @@ internal static class HandleTable
     {
         lock (s_gate)
         {
-            Cell? cell = CellOf(kind, handle);
-            if (cell?.Target is null || cell.Generation != GenerationOf(handle))
+            if (Find<object>(kind, handle) is null)
             {
                 return false;
             }
+            ref Cell cell = ref Hot.Cells[(int)(handle & (MaximumHandles - 1))];
             cell.Generation = cell.Generation == uint.MaxValue ? 1 : cell.Generation + 1;
             cell.Target = null;
             s_free[s_freeCount++] = (int)(handle & (MaximumHandles - 1));
@@ -83,21 +94,9 @@ internal static class HandleTable
 
     private static uint GenerationOf(ulong handle) => (uint)(handle >> GenerationShift);
 
-    private static Cell? CellOf(HandleKind kind, ulong handle)
-    {
-        Cell[] cells = Volatile.Read(ref s_cells);
-        ulong index = handle & (MaximumHandles - 1);
-        if (handle >> KindShift != (ulong)kind || index >= (ulong)cells.Length)
-        {
-            return null;
-        }
-        Cell cell = cells[index];
-        return cell.Kind == kind ? cell : null;
-    }
-
     private static bool Grow()
     {
-        int before = s_cells.Length;
+        int before = Hot.Cells.Length;
         int after = Math.Min(Math.Max(64, before * 2), MaximumHandles);
         if (after == before)
         {
@@ -105,16 +104,16 @@ internal static class HandleTable
         }
         var cells = new Cell[after];
         var free = new int[after];
-        Array.Copy(s_cells, cells, before);
+        Array.Copy(Hot.Cells, cells, before);
         for (int i = before; i < after; i++)
         {
-            cells[i] = new Cell();
+            cells[i].Generation = 1;
             free[i - before] = after - 1 - (i - before);
         }
         // Nothing changes before the last allocation: a failure leaves the table as it was.
         s_free = free;
         s_freeCount = after - before;
-        Volatile.Write(ref s_cells, cells);
+        Volatile.Write(ref Hot.Cells, cells);
         return true;
     }
 }

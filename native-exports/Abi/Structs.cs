@@ -209,3 +209,15 @@ internal struct BackingConfig : ISized
 
     public readonly uint StructSize => struct_size;
 }
+
+[StructLayout(LayoutKind.Sequential)]
+internal struct Rate : ISized
+{
+    public uint struct_size;
+    public uint flags;
+    public ulong pages;
+    public ulong time_ns;
+    public ulong pages_per_second;
+
+    public readonly uint StructSize => struct_size;
+}

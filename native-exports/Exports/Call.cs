@@ -11,13 +11,14 @@ namespace GmapNative.Exports;
 /// </summary>
 internal readonly ref struct Call : IDisposable
 {
-    private readonly int _section;
-
     private Call(int section, AddressSpace? space)
     {
-        _section = section;
+        Section = section;
         Space = space;
     }
+
+    /// <summary>Nobody else has it until the call ends.</summary>
+    public int Section { get; }
 
     /// <summary>Null: the handle is bad.</summary>
     public AddressSpace? Space { get; }
@@ -29,5 +30,5 @@ internal readonly ref struct Call : IDisposable
         return new Call(section, space is { IsDead: false } ? space : null);
     }
 
-    public void Dispose() => LibrarySections.Leave(_section);
+    public void Dispose() => LibrarySections.Leave(Section);
 }

@@ -187,4 +187,27 @@ internal static unsafe class Consumers
             return Guard.StatusOf(failure);
         }
     }
+
+    [UnmanagedCallersOnly(EntryPoint = "gmap_dirty_export")]
+    public static int Export(ulong handle, uint format, uint flags, void* log, ulong bytes, ulong* pages)
+    {
+        try
+        {
+            Consumer? consumer = HandleTable.Find<Consumer>(HandleKind.Consumer, handle);
+            if (consumer is null || flags != 0 || !DirtyPages.IsLog(format, log, bytes))
+            {
+                return consumer is null ? Status.BadHandle : Status.Invalid;
+            }
+            int status = consumer.Export((ulong*)log, bytes / sizeof(ulong), out ulong found);
+            if (status == Status.Ok && pages is not null)
+            {
+                *pages = found;
+            }
+            return status;
+        }
+        catch (Exception failure)
+        {
+            return Guard.StatusOf(failure);
+        }
+    }
 }

@@ -9,6 +9,7 @@ namespace GmapNative.Exports;
 /// <summary>gmap.h, "Dirty pages".</summary>
 internal static unsafe class DirtyPages
 {
+    private const uint VhostLogFormat = 1;
     private const uint AnyHarvestFlag = (uint)(HarvestFlags.Or | HarvestFlags.NoRearm);
 
     [UnmanagedCallersOnly(EntryPoint = "gmap_dirty_get")]
@@ -103,4 +104,36 @@ internal static unsafe class DirtyPages
             return Guard.StatusOf(failure);
         }
     }
+
+    /// <summary>In sections of its own, one for each part of the log: a harvest waits for a part, not for all of it.</summary>
+    [UnmanagedCallersOnly(EntryPoint = "gmap_dirty_drain")]
+    public static int Drain(ulong handle, uint format, uint flags, void* log, ulong bytes, ulong* pages)
+    {
+        bool valid = flags == 0 && IsLog(format, log, bytes);
+        ulong words = bytes / sizeof(ulong);
+        ulong found = 0;
+        int status;
+        ulong at = 0;
+        do
+        {
+            using Call call = Call.Enter(handle);
+            status = call.Space is null ? Status.BadHandle : valid ? Status.Ok : Status.Invalid;
+            if (status == Status.Ok)
+            {
+                // The caller's log of so many words.
+                found += VhostLog.Drain(call.Space!, (ulong*)log + at, Math.Min(VhostLog.SectionWords, words - at), at * 64);
+            }
+            at += VhostLog.SectionWords;
+        }
+        while (status == Status.Ok && at < words);
+        if (status == Status.Ok && pages is not null)
+        {
+            *pages = found;
+        }
+        return status;
+    }
+
+    /// <summary>Whether a log is of a known format, aligned, whole words, and does not wrap.</summary>
+    public static bool IsLog(uint format, void* log, ulong bytes) =>
+        format == VhostLogFormat && log is not null && (((ulong)log | bytes) & 7) == 0 && (ulong)log + bytes >= (ulong)log;
 }

@@ -24,7 +24,9 @@ internal static unsafe class Faults
             return Status.Invalid;
         }
         int thread = Enter(vcpu);
-        int status = vcpu.Space.Faults.Resolve(vcpu.View, address, (Access)access, thread, out FaultOutcome outcome);
+        int status = vcpu.Space.Faults.Resolve(
+            vcpu.View, vcpu.Counters, address, (Access)access, thread, out FaultOutcome outcome);
+        CountDirtied(vcpu, outcome);
         Leave(vcpu);
         if (result is not null)
         {
@@ -48,15 +50,20 @@ internal static unsafe class Faults
         int thread = Enter(vcpu);
         int status = Status.Ok;
         nuint resolved = 0;
-        while (resolved < count)
+        while (resolved < count && status == Status.Ok)
         {
             int thaws = vcpu.Space.Thaws.Now; // before the look at the segment
-            // The caller's array: count elements, stride bytes apart.
-            var request = (FaultRequest*)((byte*)requests + (resolved * stride));
+            resolved += ResolveMapped(vcpu, requests, resolved, count, stride);
+            if (resolved == count)
+            {
+                break;
+            }
+            FaultRequest* request = At(requests, resolved, stride);
             FaultOutcome outcome = default;
             status = IsAccess(request->access)
                 ? vcpu.Space.Faults.Resolve(request->guest_addr, (Access)request->access, thread, out outcome)
                 : Status.Invalid;
+            CountDirtied(vcpu, outcome);
             if (status == FaultResolver.Frozen)
             {
                 // The section ends, and with it what was resolved in it: all of the batch once more (rules 7 and 20).
@@ -65,21 +72,50 @@ internal static unsafe class Faults
                 vcpu.Space.Thaws.WaitPast(thaws);
                 vcpu.View.EnterCall();
                 resolved = 0;
+                status = Status.Ok;
                 continue;
             }
-            request->status = status;
-            request->host_addr = outcome.HostAddress;
-            request->done = (uint)outcome.Done;
-            request->reason = (uint)outcome.Reason;
-            if (status != Status.Ok)
-            {
-                break;
-            }
-            resolved++;
+            Answer(request, status, outcome);
+            resolved += status == Status.Ok ? 1u : 0;
         }
         Leave(vcpu);
         *done = resolved;
         return status;
+    }
+
+    /// <summary>Those from <paramref name="first"/> on that the tables answer, up to one that they do not; how many.</summary>
+    private static nuint ResolveMapped(Vcpu vcpu, FaultRequest* requests, nuint first, nuint count, nuint stride)
+    {
+        var mapped = new MappedAccess(vcpu.Space.Tree);
+        nuint resolved = first;
+        nuint writes = 0;
+        for (; resolved < count && Tell.Time(GmapEvents.Keywords.Faults) == 0; resolved++)
+        {
+            FaultRequest* request = At(requests, resolved, stride);
+            bool write = (request->access & (uint)Access.Write) != 0;
+            FaultOutcome outcome = default;
+            if (!IsAccess(request->access) || !mapped.TryResolve(request->guest_addr, write, ref outcome))
+            {
+                break;
+            }
+            Answer(request, Status.Ok, outcome);
+            writes += write ? 1u : 0;
+        }
+        vcpu.Counters.Count((long)(resolved - first - writes), (long)writes, mapped.Granted);
+        vcpu.View.CountGranted((ulong)mapped.Granted);
+        return resolved - first;
+    }
+
+    /// <summary>Of the caller's array: count elements, stride bytes apart.</summary>
+    private static FaultRequest* At(FaultRequest* requests, nuint index, nuint stride) =>
+        (FaultRequest*)((byte*)requests + (index * stride));
+
+    private static void Answer(FaultRequest* request, int status, in FaultOutcome outcome)
+    {
+        request->status = status;
+        request->host_addr = outcome.HostAddress;
+        request->done = (uint)outcome.Done;
+        request->reason = (uint)outcome.Reason;
     }
 
     [UnmanagedCallersOnly(EntryPoint = "gmap_translate")]
@@ -115,6 +151,14 @@ internal static unsafe class Faults
         }
         vcpu.View.EnterCall();
         return thread;
+    }
+
+    private static void CountDirtied(Vcpu vcpu, in FaultOutcome outcome)
+    {
+        if (outcome.Dirtied != 0)
+        {
+            vcpu.View.CountGranted(outcome.Dirtied);
+        }
     }
 
     private static void Leave(Vcpu vcpu)

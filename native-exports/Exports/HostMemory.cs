@@ -20,16 +20,18 @@ internal static unsafe class HostMemory
         using Call call = Call.Enter(handle);
         return call.Space is null ? Status.BadHandle
             : data is null && size != 0 ? Status.Invalid
-            : call.Space.Host.Write(address, (byte*)data, size);
+            : call.Space.Host.Write(address, (byte*)data, size, call.Section);
     }
 
     [UnmanagedCallersOnly(EntryPoint = "gmap_mark_dirty")]
     public static int Mark(ulong handle, ulong address, ulong size)
     {
-        using Call call = Call.Enter(handle);
-        return call.Space is null ? Status.BadHandle
+        Call call = Call.Enter(handle); // ended by hand: nothing throws, and a frame for it costs as much as the mark
+        int status = call.Space is null ? Status.BadHandle
             : size != 0 && address + size - 1 < address ? Status.Invalid
-            : call.Space.Host.MarkRange(address, size);
+            : call.Space.Host.MarkRange(address, size, call.Section);
+        call.Dispose();
+        return status;
     }
 
     [UnmanagedCallersOnly(EntryPoint = "gmap_mark_dirty_bitmap")]
@@ -38,7 +40,7 @@ internal static unsafe class HostMemory
         using Call call = Call.Enter(handle);
         return call.Space is null ? Status.BadHandle
             : bitmap is null ? Status.Invalid
-            : call.Space.Host.MarkBitmap(slot, firstPage, count, bitmap);
+            : call.Space.Host.MarkBitmap(slot, firstPage, count, bitmap, call.Section);
     }
 
     [UnmanagedCallersOnly(EntryPoint = "gmap_mark_dirty_batch")]
@@ -49,7 +51,7 @@ internal static unsafe class HostMemory
         {
             return call.Space is null ? Status.BadHandle : Status.Invalid;
         }
-        call.Space.Host.MarkBatch(addresses, count);
+        call.Space.Host.MarkBatch(addresses, count, call.Section);
         return Status.Ok;
     }
 }

@@ -30,7 +30,7 @@ internal static class SpaceReport
             harvests = (ulong)counters.Harvests,
             pages_harvested = (ulong)counters.PagesHarvested,
             pages_taken = (ulong)counters.PagesTaken,
-            pages_marked = (ulong)counters.PagesMarked,
+            pages_marked = (ulong)(counters.PagesMarked + counters.PagesMarkedInSections),
             grace_periods = (ulong)space.Epochs.GracePeriods,
             grace_wait_ns = (ulong)space.Epochs.GraceNanoseconds,
             harvest_ns = (ulong)counters.HarvestNanoseconds,

@@ -46,6 +46,7 @@ internal static unsafe class Vcpus
             }
             vcpu.View.Close(vcpu.Space.Engine.ClosedSpace);
             vcpu.Space.Epochs.Unregister(vcpu.View);
+            vcpu.Space.Counters.GiveBack(vcpu.Counters);
             return Status.Ok;
         }
         catch (Exception failure)
@@ -76,9 +77,11 @@ internal static unsafe class Vcpus
             {
                 MarksDenseBits = space.Options.ByGeneration,
             };
-            ulong added = HandleTable.Add(HandleKind.Vcpu, new Vcpu(space, opened, StaysInside: view is not null));
+            OwnCounters counters = space.Counters.Rent();
+            ulong added = HandleTable.Add(HandleKind.Vcpu, new Vcpu(space, opened, StaysInside: view is not null, counters));
             if (added == 0)
             {
+                space.Counters.GiveBack(counters);
                 space.Engine.Control.Free(words);
                 return Status.NoMemory;
             }

@@ -41,9 +41,10 @@
  *              as any other, unless its text says otherwise. A thread's first call costs about 3 us more. A thread may
  *              end, by pthread_exit or cancellation too, anywhere but in a call of this library (cancellation must be
  *              disabled there). If it was inside, that view holds up what waits until somebody closes its vcpu.
- *   Waiting    Functions marked [WAITS] wait until every thread inside gmap_enter/gmap_leave has left or entered anew,
- *              or for a call that waits for them. Called by a thread that is inside with a view of its own, of
- *              whichever space, or from the kick callback, they return GMAP_EDEADLK before anything is changed.
+ *   Waiting    Functions marked [WAITS] wait until every thread inside gmap_enter/gmap_leave has left, entered anew or
+ *              polled (gmap_again), or for a call that waits for them. Called by a thread that is inside with a view
+ *              of its own, of whichever space, or from the kick callback, they return GMAP_EDEADLK before anything
+ *              is changed.
  *              GMAP_EPERM: membarrier was there when the library started and is refused now (a filter that came
  *              later); to be taken as GMAP_ETIMEDOUT, for ever.
  *   Calls      System calls, for a seccomp filter; x86-64, glibc 2.36. tests/native/sandboxed.c lives by these lists.
@@ -268,7 +269,8 @@ typedef struct gmap_space_stats {
   uint64_t harvests;          /* calls of harvest and clear with valid arguments, those that timed out too */
   uint64_t pages_harvested;   /* 4 KB pages delivered by harvests, and contained in the epochs of consumers */
   uint64_t pages_taken;       /* 4 KB pages re-armed by harvest and clear, 256 for a leaf */
-  uint64_t pages_marked;      /* 4 KB pages newly set in a log by gmap_mark_dirty* and gmap_write */
+  uint64_t pages_marked;      /* 4 KB pages newly set in a log by gmap_mark_dirty* and gmap_write; two calls that mark
+                               * one page at the same moment may both count it */
   uint64_t grace_periods;     /* times a call of this space waited until all readers had left, or tried to */
   uint64_t grace_wait_ns;     /* nanoseconds spent in them */
   uint64_t harvest_ns;        /* nanoseconds spent in harvest and clear, waiting included */
@@ -317,7 +319,11 @@ GMAP_API gmap_status gmap_image_export(uint64_t space, uint64_t real_base, const
 
 #define GMAP_SLOT_READONLY 0x1u        /* guest writes are GMAP_PIC_PROTECTION */
 #define GMAP_SLOT_LOG_DIRTY 0x2u       /* dirty pages are tracked */
-#define GMAP_SLOT_INITIALLY_DIRTY 0x4u /* with LOG_DIRTY being turned on: every page is dirty in the first harvest */
+/* With LOG_DIRTY being turned on: every page is dirty until it is first harvested or cleared. For a slot that is there
+ * and has no backing nothing is armed and nobody waited for, so that turning logging on costs next to nothing: what is
+ * mapped stays writable, and each harvest or clear of a range arms that range (KVM_DIRTY_LOG_INITIALLY_SET: clear in
+ * chunks). */
+#define GMAP_SLOT_INITIALLY_DIRTY 0x4u
 
 typedef struct gmap_slot {
   uint32_t struct_size;
@@ -400,11 +406,11 @@ typedef struct gmap_fault_result {
 /* [PIC] Resolves an access: maps the largest leaf allowed, or splits, or makes the page dirty. Ends the caller's
  * section on entry and leaves the caller inside a new one on return, whatever the result (except on GMAP_EBADF and
  * GMAP_EINVAL, and for a vcpu opened without a view): the host address may be used until gmap_leave, the next
- * gmap_enter or the next gmap_fault. To be called by the vcpu's thread. access is GMAP_ACCESS_READ, _WRITE or both.
- * result may be NULL. GMAP_PIC_ADDRESSING: no slot, or above the limit; GMAP_PIC_ASCE_TYPE: beyond the reach of the
- * top table (2 GiB or 4 TiB). GMAP_PIC_PROTECTION: a write to a read-only slot. result->reason tells more.
- * GMAP_ENOMEM: the arena is exhausted; nothing became dirty or writable (a clean leaf may have been mapped), and the
- * same call succeeds after memory came back. */
+ * gmap_enter, the next gmap_again that returns 1, or the next gmap_fault. To be called by the vcpu's thread. access is
+ * GMAP_ACCESS_READ, _WRITE or both. result may be NULL. GMAP_PIC_ADDRESSING: no slot, or above the limit;
+ * GMAP_PIC_ASCE_TYPE: beyond the reach of the top table (2 GiB or 4 TiB). GMAP_PIC_PROTECTION: a write to a read-only
+ * slot. result->reason tells more. GMAP_ENOMEM: the arena is exhausted; nothing became dirty or writable (a clean leaf
+ * may have been mapped), and the same call succeeds after memory came back. */
 GMAP_API gmap_status gmap_fault(uint64_t vcpu, uint64_t guest_addr, uint32_t access, gmap_fault_result *result);
 
 typedef struct gmap_fault_request { /* fixed layout */
@@ -580,8 +586,9 @@ GMAP_API gmap_status gmap_consumer_begin(uint64_t consumer, uint32_t flags, gmap
 
 /* A part of the epoch as a bitmap, as often as wanted. flags: GMAP_HARVEST_OR. words is the capacity of bitmap;
  * GMAP_ENOBUFS if it is less than (n + 63) / 64. dirty_pages may be NULL. GMAP_ENOENT: not a slot of this consumer.
- * GMAP_EINVAL: no epoch is begun, or the range is not inside the slot. Of two slots that had the id one after the other
- * this is the later one; gmap_consumer_read_ranges tells both. */
+ * GMAP_EINVAL: no epoch is begun, or the range is not inside the slot. Of two slots of the epoch that had the id one
+ * after the other this is the later one; gmap_consumer_read_ranges tells both. A slot that was made, or logs, only since
+ * the epoch began is not part of it. */
 GMAP_API gmap_status gmap_consumer_read_bitmap(uint64_t consumer, uint32_t slot, uint64_t first_page, uint64_t n,
                                                uint32_t flags, uint64_t *bitmap, size_t words, uint64_t *dirty_pages);
 
@@ -631,6 +638,51 @@ GMAP_API gmap_status gmap_snapshot_verify(uint64_t snapshot, uint64_t *wrong);
 
 /* [WAITS] Frees it. GMAP_EBUSY: another thread is in gmap_snapshot_restore. */
 GMAP_API gmap_status gmap_snapshot_free(uint64_t snapshot);
+
+#define GMAP_FORMAT_VHOST_LOG 1u /* vhost and vhost-user: page gfn is bit gfn % 8 of byte gfn / 8 */
+
+/* Drains a log in shared memory that other processes set bits in by atomic ORs (vhost-user backends, used rings
+ * included): each bit is taken out of it, then the page is marked as by gmap_mark_dirty. A bit that is set meanwhile is
+ * marked too or stays; so drain, then harvest, and when the device has stopped drain once more before the last harvest.
+ * Bits of pages that no slot has, or whose slot does not log, are taken out and dropped. format: GMAP_FORMAT_VHOST_LOG.
+ * flags: 0. log: 8-byte aligned, of `bytes` bytes, a multiple of 8 (a mapped page is both); longer or shorter than the
+ * guest. pages (may be NULL) receives how many were marked, those that were marked before too. Any thread; never waits,
+ * allocates nothing. GMAP_EINVAL: another format or flag, misaligned, wrapped. GMAP_EBADF: also where the space ended
+ * meanwhile. */
+GMAP_API gmap_status gmap_dirty_drain(uint64_t space, uint32_t format, uint32_t flags, void *log, uint64_t bytes,
+                                      uint64_t *pages);
+
+/* The other way: ORs the epoch of a consumer atomically into such a log, which others may set bits in or drain at the
+ * same time; as often as wanted. An epoch must have begun, and goes on. flags: 0. log and bytes as above. pages (may be
+ * NULL) receives how many pages the epoch has. GMAP_ENOBUFS: the log is too short for the highest of them; nothing was
+ * set. GMAP_EINVAL: as above, or no epoch is begun. */
+GMAP_API gmap_status gmap_dirty_export(uint64_t consumer, uint32_t format, uint32_t flags, void *log, uint64_t bytes,
+                                       uint64_t *pages);
+
+typedef struct gmap_rate {
+  uint32_t struct_size;
+  uint32_t flags;            /* 0 */
+  uint64_t pages;            /* 4 KB pages that became dirty; only rises: divide the differences of two readings */
+  uint64_t time_ns;          /* of CLOCK_MONOTONIC: when it was read */
+  uint64_t pages_per_second; /* see each function */
+} gmap_rate;
+
+/* How fast the pages of a slot become dirty, counted where pages are taken and marked: nothing is looked at, nothing
+ * taken, no consumer disturbed. pages: since logging began, each page once between two harvests or clears, whoever
+ * wrote or marked it, and not while it is dirty since logging began (GMAP_SLOT_INITIALLY_DIRTY, a time-out). What
+ * vcpus wrote is known when it is harvested, cleared or looked at, so the figure is exact right after a harvest; a
+ * harvest with GMAP_HARVEST_NO_REARM does not count. pages_per_second: between the last two harvests or clears; those
+ * of parts, one behind the other, count as one of everything when the last of them is done; 0 before the first. Any
+ * thread, inside too. GMAP_ENOENT: no such slot, or it does not log. GMAP_EINVAL. */
+GMAP_API gmap_status gmap_dirty_rate(uint64_t space, uint32_t slot, gmap_rate *rate);
+
+/* How fast one vcpu makes pages dirty. pages: since it was opened, clean pages that became writable by its stores
+ * through the inline header or by its own gmap_fault and gmap_fault_many: each once until it is harvested or cleared,
+ * and only for the vcpu that came first; 256 for a leaf (GMAP_SPLIT_NEVER). Not counted: slots with a backing; slots
+ * that do not log, but for what the header itself makes writable of what was armed before. pages_per_second: the mean
+ * since the last call for this vcpu, by whichever thread, at first since it was opened. Any thread, while the vcpu
+ * runs. GMAP_EINVAL. */
+GMAP_API gmap_status gmap_vcpu_rate(uint64_t vcpu, gmap_rate *rate);
 
 /* ---- Backings: slots whose truth is the kernel ----------------------------------------------------------------- */
 

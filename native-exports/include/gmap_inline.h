@@ -10,8 +10,17 @@
  *     if (gmap_store_resolve(view, guest_addr, 8, &host, NULL) == 0) memcpy(host, &value, 8);
  *     gmap_leave(view);
  *
- * A host pointer may be used until gmap_leave, the next gmap_enter or the next gmap_fault of that view. Do not stay
- * inside for long: harvests wait for you. Do not block inside.
+ * A host pointer may be used until gmap_leave, the next gmap_enter, the next gmap_again that returns 1, or the next
+ * gmap_fault of that view. Do not stay inside for long: harvests wait for you. Do not block inside.
+ *
+ * A thread that does one access after the other may stay inside and poll instead (a load and a compare):
+ *
+ *     gmap_enter(view);
+ *     while (running) {
+ *       gmap_again(view);
+ *       ... accesses as above ...
+ *     }
+ *     gmap_leave(view);
  *
  * C99 with GCC's or Clang's __atomic builtins; other compilers define the GMAP_ATOMIC_* macros first.
  */
@@ -32,16 +41,17 @@ extern "C" {
 /* The words of a space that every walk reads. Written by the library only. */
 typedef struct gmap_space_word {
   uint64_t asce;       /* native-endian, table origins are host addresses */
-  uint64_t generation; /* rises whenever a right was taken away; begins with 1 */
+  uint64_t generation; /* rises whenever a right was taken away, or somebody waits */
 } gmap_space_word;
 
 typedef struct gmap_view {
   /* first cache line: written by the owner's thread */
   uint64_t inside;     /* odd: inside a section */
-  uint64_t generation; /* the space's, at gmap_enter */
+  uint64_t generation; /* the space's, at gmap_enter or when gmap_again returned 1: what began before it is over */
   uint64_t ask_addr;   /* the guest address that the last GMAP_INLINE_ASK was about */
   uint64_t call;       /* odd: in gmap_fault (the library's own use) */
-  uint64_t reserved0[4];
+  uint64_t granted;    /* clean pages that this view made dirty: gmap_vcpu_rate */
+  uint64_t reserved0[3];
   /* second cache line: written by the library */
   const gmap_space_word *space;
   uint64_t vcpu;           /* the handle */
@@ -55,7 +65,7 @@ typedef struct gmap_view {
 /* Test hook: called between the steps that other threads may interleave with. 6: inside, the generation is not loaded
  * yet; 1: entered; 2: about to leave; 7: top table known; 8: segment entry loaded; 5: page entry loaded; 3: the entry
  * grants; 9: the summary bit was clear; 4: it is set; 10: a cache entry hits; 11: resolved, the cache is filled next;
- * 12: the dense bit was clear; 13: it is set. */
+ * 12: the generation is another one, the section ends next; 13: the dense bit was clear; 14: it is set. */
 #ifndef GMAP_INLINE_YIELD
 #define GMAP_INLINE_YIELD(n) ((void)0)
 #endif
@@ -70,6 +80,13 @@ typedef struct gmap_view {
 #define GMAP_ATOMIC_OR64(p, v) ((void)__atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST))
 #define GMAP_ATOMIC_FENCE() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define GMAP_COMPILER_FENCE() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+#endif
+
+#ifndef GMAP_ATOMIC_LOAD_RELAXED
+#define GMAP_ATOMIC_LOAD_RELAXED(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#endif
+#ifndef GMAP_EXPECT
+#define GMAP_EXPECT(condition, value) __builtin_expect((condition), (value))
 #endif
 
 /* Entry bits (Principles of Operation, chapter 3; software bits as in PROTOCOL.md). */
@@ -94,6 +111,11 @@ typedef struct gmap_view {
 #define GMAP_SUMMARY_OFFSET 16384u /* the summary words stand behind the 2048 entries of a segment table */
 #define GMAP_DENSE_OFFSET 24576u   /* and behind them where its dense bits are: four 64-bit words a segment */
 
+/* The space's generation as it is now. */
+static inline uint64_t gmap_generation_(const gmap_view *view) {
+  return GMAP_ATOMIC_LOAD(&GMAP_ATOMIC_LOAD(&view->space)->generation);
+}
+
 /* Begins a section. On a view that is inside: ends that section and begins a new one. */
 static inline void gmap_enter(gmap_view *view) {
   GMAP_ATOMIC_STORE_RELEASE(&view->inside, (view->inside | 1u) + 2u);
@@ -102,7 +124,7 @@ static inline void gmap_enter(gmap_view *view) {
   else
     GMAP_COMPILER_FENCE(); /* the library's membarrier is the other half (PROTOCOL.md, rule 6) */
   GMAP_INLINE_YIELD(6);
-  view->generation = GMAP_ATOMIC_LOAD(&GMAP_ATOMIC_LOAD(&view->space)->generation);
+  GMAP_ATOMIC_STORE_RELEASE(&view->generation, gmap_generation_(view)); /* it says too that older sections are over */
   GMAP_INLINE_YIELD(1);
 }
 
@@ -110,6 +132,24 @@ static inline void gmap_enter(gmap_view *view) {
 static inline void gmap_leave(gmap_view *view) {
   GMAP_INLINE_YIELD(2);
   GMAP_ATOMIC_STORE_RELEASE(&view->inside, (view->inside + 1u) & ~(uint64_t)1);
+}
+
+/* The same for a poll. While it is the section's, nothing has to be ordered by it; and nobody closes a view that polls,
+ * so the compiler may keep `space` in a register. */
+static inline uint64_t gmap_polled_(const gmap_view *view) {
+  return GMAP_ATOMIC_LOAD_RELAXED(&view->space->generation);
+}
+
+/* The poll of a thread that is inside and goes on, in place of gmap_leave and gmap_enter. 0: nobody waits, the section
+ * goes on, and with it its pointers. 1: it has ended and another one has begun: pointers from before are void. Between
+ * two polls harvests wait for you, as they do between enter and leave. Before you block or idle: gmap_leave. */
+static inline int gmap_again(gmap_view *view) {
+  if (GMAP_EXPECT(gmap_polled_(view) == view->generation, 1)) return 0;
+  GMAP_INLINE_YIELD(12);
+  /* The answer to whoever raised it: all that was stored before is visible, all that is loaded after is of it
+   * (PROTOCOL.md, rule 6). No barrier is needed for that, and `inside` stays as it is. */
+  GMAP_ATOMIC_STORE_RELEASE(&view->generation, gmap_generation_(view));
+  return 1;
 }
 
 /* The segment entry of an address, or NULL where the tables end above it. *protect accumulates P. */
@@ -153,10 +193,10 @@ static inline void gmap_mark_(const gmap_view *view, uint64_t *segment, uint64_t
     uint64_t *word = GMAP_ATOMIC_LOAD((uint64_t **)(table + GMAP_DENSE_OFFSET)) + ((guest_addr >> 18) & 0x1FFFu);
     uint64_t bit = (uint64_t)1 << ((guest_addr >> 12) & 63u);
     if (!(GMAP_ATOMIC_LOAD_SEQ_CST(word) & bit)) {
-      GMAP_INLINE_YIELD(12);
+      GMAP_INLINE_YIELD(13);
       GMAP_ATOMIC_OR64(word, bit);
     }
-    GMAP_INLINE_YIELD(13);
+    GMAP_INLINE_YIELD(14);
   }
   gmap_summary_(segment, guest_addr);
 }
@@ -203,10 +243,13 @@ static inline gmap_status gmap_store_page_(gmap_view *view, uint64_t guest_addr,
   entry = GMAP_ATOMIC_LOAD(page);
   do {
     GMAP_INLINE_YIELD(5);
-    if (!(entry & (GMAP_PAGE_INVALID | GMAP_PAGE_PROTECT))) break; /* another writer was first */
-    if ((entry & decides) != grantable) return gmap_ask_(view, guest_addr);
+    if ((entry & decides) != grantable) {
+      if (!(entry & (GMAP_PAGE_INVALID | GMAP_PAGE_PROTECT))) break; /* another writer was first */
+      return gmap_ask_(view, guest_addr);
+    }
   } while (!GMAP_ATOMIC_CAS(page, &entry,
-                            (entry & ~GMAP_PAGE_PROTECT) | GMAP_PAGE_DIRTY | GMAP_PAGE_SOFT_DIRTY | GMAP_PAGE_YOUNG));
+                            (entry & ~GMAP_PAGE_PROTECT) | GMAP_PAGE_DIRTY | GMAP_PAGE_SOFT_DIRTY | GMAP_PAGE_YOUNG) ||
+           (view->granted++, 0)); /* this thread's grant: counted once */
   gmap_mark_(view, segment, guest_addr);
   *host = (uintptr_t)((entry & GMAP_PAGE_FRAME) | (guest_addr & ~GMAP_PAGE_FRAME));
   return 0;
@@ -287,36 +330,44 @@ static inline gmap_status gmap_store_resolve(gmap_view *view, uint64_t guest_add
 }
 
 /* ---- A translation cache, for hosts without one of their own --------------------------------------------------- */
-/* Direct-mapped, one per view, memory of the host's: zeroed, a power of two entries. A hit costs one compare and one
+/* Direct-mapped, one per view, memory of the host's: zeroed, a power of two entries. A hit costs two compares and one
  * add; entries of an older generation miss by themselves, nothing is ever flushed. */
 typedef struct gmap_cache_entry {
-  uint64_t load_page;  /* guest address >> 12 */
-  uint64_t store_page; /* the same if stores may go through untold, else not */
-  uint64_t generation;
-  uint64_t addend; /* host address - guest address */
+  uint64_t page;             /* guest address of its first byte */
+  uint64_t load_generation;  /* 0: loads miss */
+  uint64_t store_generation; /* stores may go through untold under this one; 0: they miss */
+  uint64_t addend;           /* host address - guest address */
 } gmap_cache_entry;
+
+/* Whether an access lies in the entry's page: by one compare where the size is a constant. */
+static inline int gmap_cache_holds_(const gmap_cache_entry *entry, uint64_t guest_addr, uint64_t size) {
+  return size - 1 < 4096u && guest_addr - entry->page <= 4096u - size;
+}
+
+static inline void *gmap_cache_host_(const gmap_cache_entry *entry, uint64_t guest_addr) {
+  GMAP_INLINE_YIELD(10);
+  return (void *)(uintptr_t)(guest_addr + entry->addend);
+}
 
 static inline void gmap_cache_fill_(const gmap_view *view, gmap_cache_entry *entry, uint64_t guest_addr,
                                     uint32_t access, void *host) {
-  uint64_t page = guest_addr >> 12, addend = (uint64_t)(uintptr_t)host - guest_addr;
+  uint64_t page = guest_addr & ~(uint64_t)0xFFF;
   GMAP_INLINE_YIELD(11);
-  if (entry->generation != view->generation || entry->load_page != page) entry->store_page = ~(uint64_t)0;
-  entry->load_page = page;
-  entry->addend = addend;
-  entry->generation = view->generation; /* the entered one, never read again (PROTOCOL.md, rule 4) */
-  if (access == GMAP_ACCESS_WRITE) entry->store_page = page;
+  if (entry->page != page) entry->store_generation = 0;
+  entry->page = page;
+  entry->addend = (uint64_t)(uintptr_t)host - guest_addr;
+  entry->load_generation = view->generation; /* the entered one, never read again (PROTOCOL.md, rule 4) */
+  if (access == GMAP_ACCESS_WRITE) entry->store_generation = entry->load_generation;
 }
 
 /* As gmap_load_ptr, through the cache; mask is the number of entries - 1. */
 static inline gmap_status gmap_cache_load(gmap_view *view, gmap_cache_entry *cache, uint64_t mask, uint64_t guest_addr,
                                           uint64_t size, void **host) {
-  uint64_t page = guest_addr >> 12;
-  gmap_cache_entry *entry = cache + (page & mask);
-  uint64_t differs = (entry->load_page ^ page) | (entry->generation ^ view->generation);
+  gmap_cache_entry *entry = cache + (guest_addr >> 12 & mask);
   gmap_status status;
-  if (differs == 0 && !gmap_crosses_(guest_addr, size)) {
-    GMAP_INLINE_YIELD(10);
-    *host = (void *)(uintptr_t)(guest_addr + entry->addend);
+  if (GMAP_EXPECT(gmap_cache_holds_(entry, guest_addr, size), 1) &&
+      GMAP_EXPECT(entry->load_generation == view->generation, 1)) {
+    *host = gmap_cache_host_(entry, guest_addr);
     return 0;
   }
   status = gmap_load_ptr(view, guest_addr, size, host);
@@ -327,18 +378,43 @@ static inline gmap_status gmap_cache_load(gmap_view *view, gmap_cache_entry *cac
 /* As gmap_store_ptr, through the cache. */
 static inline gmap_status gmap_cache_store(gmap_view *view, gmap_cache_entry *cache, uint64_t mask, uint64_t guest_addr,
                                            uint64_t size, void **host) {
-  uint64_t page = guest_addr >> 12;
-  gmap_cache_entry *entry = cache + (page & mask);
-  uint64_t differs = (entry->store_page ^ page) | (entry->generation ^ view->generation);
+  gmap_cache_entry *entry = cache + (guest_addr >> 12 & mask);
   gmap_status status;
-  if (differs == 0 && !gmap_crosses_(guest_addr, size)) {
-    GMAP_INLINE_YIELD(10);
-    *host = (void *)(uintptr_t)(guest_addr + entry->addend);
+  if (GMAP_EXPECT(gmap_cache_holds_(entry, guest_addr, size), 1) &&
+      GMAP_EXPECT(entry->store_generation == view->generation, 1)) {
+    *host = gmap_cache_host_(entry, guest_addr);
     return 0;
   }
   status = gmap_store_ptr(view, guest_addr, size, host);
   if (status == 0) gmap_cache_fill_(view, entry, guest_addr, GMAP_ACCESS_WRITE, *host);
   return status;
+}
+
+/* gmap_again and gmap_cache_load in one: a hit under the space's generation of now needs no other poll. Every pointer
+ * from before is void. */
+static inline gmap_status gmap_again_load(gmap_view *view, gmap_cache_entry *cache, uint64_t mask, uint64_t guest_addr,
+                                          uint64_t size, void **host) {
+  const gmap_cache_entry *entry = cache + (guest_addr >> 12 & mask);
+  if (GMAP_EXPECT(gmap_cache_holds_(entry, guest_addr, size), 1) &&
+      GMAP_EXPECT(entry->load_generation == gmap_polled_(view), 1)) {
+    *host = gmap_cache_host_(entry, guest_addr);
+    return 0;
+  }
+  (void)gmap_again(view);
+  return gmap_cache_load(view, cache, mask, guest_addr, size, host);
+}
+
+/* gmap_again and gmap_cache_store in one. */
+static inline gmap_status gmap_again_store(gmap_view *view, gmap_cache_entry *cache, uint64_t mask, uint64_t guest_addr,
+                                           uint64_t size, void **host) {
+  const gmap_cache_entry *entry = cache + (guest_addr >> 12 & mask);
+  if (GMAP_EXPECT(gmap_cache_holds_(entry, guest_addr, size), 1) &&
+      GMAP_EXPECT(entry->store_generation == gmap_polled_(view), 1)) {
+    *host = gmap_cache_host_(entry, guest_addr);
+    return 0;
+  }
+  (void)gmap_again(view);
+  return gmap_cache_store(view, cache, mask, guest_addr, size, host);
 }
 
 #ifdef __cplusplus

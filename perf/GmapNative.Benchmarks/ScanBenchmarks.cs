@@ -1,6 +1,12 @@
 using System;
+#if SCAN_WIDTHS
+using System.Runtime.CompilerServices;
+#endif
 using System.Runtime.InteropServices;
 using BenchmarkDotNet.Attributes;
+#if SCAN_WIDTHS
+using GmapNative.Memory;
+#endif
 using GmapNative.Tables;
 
 namespace GmapNative.Benchmarks;
@@ -38,36 +44,50 @@ public unsafe class ScanBenchmarks : IDisposable
         GC.SuppressFinalize(this);
     }
 
+#if SCAN_WIDTHS
     [Benchmark(OperationsPerInvoke = Tables)]
-    public ulong Groups()
+    public ulong AsBuilt() => Sum(VectorWidths.Widest);
+
+    [Benchmark(OperationsPerInvoke = Tables)]
+    public ulong Width64() => Sum(VectorWidth.Scalar);
+
+    [Benchmark(OperationsPerInvoke = Tables)]
+    public ulong Width128() => Sum(VectorWidth.Bits128);
+
+    /// <summary>Wider than the build may use, this and the next are made of narrower instructions.</summary>
+    [Benchmark(OperationsPerInvoke = Tables)]
+    public ulong Width256() => Sum(VectorWidth.Bits256);
+
+    [Benchmark(OperationsPerInvoke = Tables)]
+    public ulong Width512() => Sum(VectorWidth.Bits512);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] // the width is a constant to each
+    private ulong Sum(VectorWidth width)
+    {
+        ulong found = 0;
+        for (ulong* group = _tables; group < _tables + (Tables * Entries); group += PageTable.GroupPages)
+        {
+            found += SoftDirtyScan.Group(group, width);
+        }
+        return found;
+    }
+#else
+    [Benchmark(OperationsPerInvoke = Tables)]
+    public ulong AsBuilt()
     {
         ulong found = 0;
         for (ulong* table = _tables; table < _tables + (Tables * Entries); table += Entries)
         {
-            var page = new PageTable((ulong)table);
             for (int group = 0; group < PageTable.Groups; group++)
             {
-                found += page.SoftDirty(group);
+                found += new PageTable((ulong)table).SoftDirty(group);
             }
         }
         return found;
     }
+#endif
 
-    [Benchmark(OperationsPerInvoke = Tables)]
-    public ulong Lines()
-    {
-        ulong found = 0;
-        for (ulong* table = _tables; table < _tables + (Tables * Entries); table += Entries)
-        {
-            var page = new PageTable((ulong)table);
-            for (int group = 0; group < PageTable.Groups; group++)
-            {
-                found += page.SoftDirty(group, 0xFF);
-            }
-        }
-        return found;
-    }
-
+    /// <summary>Not the engine's: what perf/compare measures the others against.</summary>
     [Benchmark(OperationsPerInvoke = Tables, Baseline = true)]
     public ulong Scalar()
     {

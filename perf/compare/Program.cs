@@ -9,6 +9,8 @@ namespace GmapNative.Compare;
 /// <summary>Tells what became faster and what slower between results of `./build.sh perf`, or of `./build.sh bench`.</summary>
 internal static class Program
 {
+    private const double Busy = 0.1;
+
     private const string Usage = """
         usage: perf-compare [--threshold PERCENT] [--noise PERCENT] [--all] BASELINE.json... NEW.json
 
@@ -81,6 +83,11 @@ internal static class Program
         if (baselines.Any(baseline => baseline.About != now.About))
         {
             output.WriteLine("machine, build or way of measuring differ: a ratio is only nearly the same there");
+        }
+        foreach (Results file in baselines.Append(now).Where(file => file.Others > Busy))
+        {
+            output.WriteLine(string.Create(
+                CultureInfo.InvariantCulture, $"{file.File}: other processes took {file.Others:0.00} of the processors; do not rely on it"));
         }
         output.WriteLine();
         foreach (Change change in changes.Where(c => all || c.Verdict != Verdict.Same).OrderBy(c => c.Verdict).ThenByDescending(c => c.By))

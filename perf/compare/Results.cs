@@ -33,6 +33,9 @@ internal sealed class Results
     /// <summary>The machine and the build, in one line.</summary>
     public string About { get; }
 
+    /// <summary>How much of the processors others took meanwhile; 0 where the file does not say.</summary>
+    public double Others { get; private init; }
+
     public IReadOnlyDictionary<string, Measured> Rows { get; }
 
     public static Results Read(string file)
@@ -73,7 +76,8 @@ internal sealed class Results
                 Add(rows, file, name, new Measured(ratio, low, high));
             }
         }
-        return new Results(file, AboutTable(root), rows);
+        double others = root.TryGetProperty("run", out JsonElement run) ? Number(run, "others_processors") ?? 0 : 0;
+        return new Results(file, AboutTable(root), rows) { Others = others };
     }
 
     private static string Name(JsonElement row) => $"{row.GetProperty("row").GetString()} | {row.GetProperty("peer").GetString()}";

@@ -12,6 +12,7 @@ typedef struct way {
   guest g;
   gmap_cache_entry cache[CACHE];
   figures alone, cached_load, cached_store, walked_load, walked_store;
+  figures again_load, again_store, again_alone, again_walked_store, again_tlb;
 } way;
 
 static uint64_t addresses[ACCESSES];
@@ -71,6 +72,50 @@ MEASURE(cached_store, gmap_cache_store(view, cache, CACHE - 1, addresses[i], 8, 
 MEASURE(walked_load, gmap_load_ptr(view, addresses[i], 8, &host))
 MEASURE(walked_store, gmap_store_ptr(view, addresses[i], 8, &host))
 
+// One section, a poll before each access (or in it): so many times, ns each.
+#define MEASURE_POLLED(name, access)                                      \
+  static double name(way *w) {                                            \
+    gmap_view *view = w->g.view;                                          \
+    gmap_cache_entry *cache = w->cache;                                   \
+    uint64_t sum = 0;                                                     \
+    gmap_status failed = 0;                                               \
+    double begin;                                                         \
+    (void)cache;                                                          \
+    gmap_enter(view);                                                     \
+    begin = start_ns();                                                   \
+    for (uint64_t i = 0; i < ACCESSES; i++) {                             \
+      void *host = NULL;                                                  \
+      failed |= (access);                                                 \
+      sum += (uint64_t)(uintptr_t)host;                                   \
+    }                                                                     \
+    begin = stop_ns() - begin;                                            \
+    gmap_leave(view);                                                     \
+    sink += sum;                                                          \
+    if (failed) exit(4);                                                  \
+    return begin / ACCESSES;                                              \
+  }
+
+MEASURE_POLLED(again_alone, gmap_again(view))
+MEASURE_POLLED(again_load, gmap_again_load(view, cache, CACHE - 1, addresses[i], 8, &host))
+MEASURE_POLLED(again_store, gmap_again_store(view, cache, CACHE - 1, addresses[i], 8, &host))
+MEASURE_POLLED(again_walked_store, gmap_again(view) | gmap_store_ptr(view, addresses[i], 8, &host))
+
+// A host with a TLB of its own, which it clears when the poll says so.
+static double by_tlb_polled(way *w, int leaf) {
+  uint64_t sum = 0;
+  double begin;
+  gmap_enter(w->g.view);
+  begin = start_ns();
+  for (uint64_t i = 0; i < ACCESSES; i++) {
+    if (gmap_again(w->g.view)) memset(tlb[leaf], 0xff, sizeof tlb[leaf]);
+    sum += peer_tlb(tlb[leaf], CACHE - 1, peer_top[leaf], addresses[i]);
+  }
+  begin = stop_ns() - begin;
+  gmap_leave(w->g.view);
+  sink += sum;
+  return begin / ACCESSES;
+}
+
 static double by_tlb(int leaf) {
   uint64_t sum = 0;
   double begin = start_ns();
@@ -97,17 +142,32 @@ static void measure(way *w, int leaf, int round) {
   put(&w->cached_store, round, cached_store(w));
   put(tlb_hit + leaf, round, by_tlb(leaf));
   put(&w->cached_load, round, cached_load(w));
+  put(&w->again_load, round, again_load(w));
+  put(&w->again_store, round, again_store(w));
+  put(&w->again_tlb, round, by_tlb_polled(w, leaf));
+  put(&w->again_alone, round, again_alone(w));
+  put(&w->again_walked_store, round, again_walked_store(w));
   put(&w->alone, round, enter_and_leave(w));
 }
 
 static void rows(const way *w, int leaf) {
   const char *what[] = {"4 KB pages", "1 MB leaves"};
   char row[96];
+  snprintf(row, sizeof row, "poll + load, cache hit (gmap_again_load), %s", what[leaf]);
+  report_row(row, &w->again_load, "ns", "direct-mapped TLB, hit", tlb_hit + leaf, ratio_at_most(1.3));
+  snprintf(row, sizeof row, "poll + store, cache hit (gmap_again_store), %s", what[leaf]);
+  report_row(row, &w->again_store, "ns", "direct-mapped TLB, hit; nothing tracked", tlb_hit + leaf,
+             ratio_at_most(1.3));
+  snprintf(row, sizeof row, "poll + hit of the host's own TLB, %s", what[leaf]);
+  report_row(row, &w->again_tlb, "ns", "direct-mapped TLB, hit", tlb_hit + leaf, none);
+  snprintf(row, sizeof row, "poll + tracked store, walking, %s", what[leaf]);
+  report_row(row, &w->again_walked_store, "ns", "walk of three levels in C; nothing tracked", walked + leaf, none);
   snprintf(row, sizeof row, "enter + load + leave, cache hit, %s", what[leaf]);
   report_row(row, &w->cached_load, "ns", "direct-mapped TLB, hit", tlb_hit + leaf, ratio_at_most(1.3));
   snprintf(row, sizeof row, "enter + store + leave, cache hit, %s", what[leaf]);
   report_row(row, &w->cached_store, "ns", "direct-mapped TLB, hit; nothing tracked", tlb_hit + leaf,
              ratio_at_most(1.3));
+  if (!leaf) report_row("poll alone (gmap_again)", &w->again_alone, "ns", "direct-mapped TLB, hit", tlb_hit, none);
   if (!leaf) report_row("enter + leave alone", &w->alone, "ns", "direct-mapped TLB, hit", tlb_hit, none);
   snprintf(row, sizeof row, "enter + load + leave, walking, %s", what[leaf]);
   report_row(row, &w->walked_load, "ns", "walk of three levels in C", walked + leaf, none);
@@ -140,9 +200,27 @@ static void hits_and_walks(void) {
   free_peer(gib);
 }
 
+// In one section, a poll in each store; ns each.
+static double polled_stores(guest *g, gmap_cache_entry *cache, const uint64_t *at) {
+  double begin;
+  gmap_enter(g->view);
+  begin = start_ns();
+  for (uint64_t i = 0; i < ACCESSES; i++) {
+    void *host;
+    if (gmap_again_store(g->view, cache, CACHE - 1, at[i], 8, &host) != 0)
+      CHECK(gmap_store_resolve(g->view, at[i], 8, &host, NULL));
+    *(volatile uint64_t *)host = i;
+  }
+  begin = (stop_ns() - begin) / ACCESSES;
+  gmap_leave(g->view);
+  return begin;
+}
+
 // Stores that are really made, into 256 MiB: vm-memory knows no others.
 static void real_stores(void) {
-  static figures ours, vm;
+  static figures ours, polled, near, near_vm, vm;
+  static gmap_cache_entry cache[CACHE];
+  static uint64_t few[ACCESSES];
   uint64_t seed = 5, size = 1024 * MIB;
   void *memory = peer_memory(size);
   guest g;
@@ -153,6 +231,7 @@ static void real_stores(void) {
   }
   report_progress("accesses: real stores beside vm-memory's");
   for (uint64_t i = 0; i < ACCESSES; i++) addresses[i] = (random64(&seed) & 0xffff) << 12 | 24;
+  for (uint64_t i = 0; i < ACCESSES; i++) few[i] = random64(&seed) % WORKING_SET << 12 | (i * 64 & 0xfff);
   guest_open_at(&g, 1, LOGGED, (uint64_t)(uintptr_t)memory);
   for (int round = -1; round < rounds; round++) {
     double begin = start_ns();
@@ -167,7 +246,16 @@ static void real_stores(void) {
     begin = start_ns();
     peer_vm_stores(addresses, ACCESSES);
     put(&vm, round, (stop_ns() - begin) / ACCESSES);
+    put(&polled, round, polled_stores(&g, cache, addresses));
+    put(&near, round, polled_stores(&g, cache, few));
+    begin = start_ns();
+    peer_vm_stores(few, ACCESSES);
+    put(&near_vm, round, (stop_ns() - begin) / ACCESSES);
   }
+  report_row("tracked store, made, poll and cache, random in 2 MiB", &near, "ns",
+             "vm-memory: write_obj with dirty marking", &near_vm, ratio_at_most(0.2));
+  report_row("tracked store, made, poll and cache, random in 256 MiB", &polled, "ns",
+             "vm-memory: write_obj with dirty marking", &vm, none);
   report_row("tracked store, made, by walking, random in 256 MiB", &ours, "ns",
              "vm-memory: write_obj with dirty marking", &vm, ratio_at_most(0.2));
   guest_close(&g);

@@ -20,7 +20,7 @@ static guest g;
 static peer_guest p;
 static uint64_t *top, *segments;
 static writer writers[MOST_VCPUS];
-static int running, by_peer, in_order;
+static int running, by_peer, in_order, polling;
 
 static uint64_t address(const writer *w, uint64_t i, uint64_t *seed) {
   if (in_order) return i % g.pages << 12;
@@ -39,6 +39,19 @@ static void store_ours(writer *w, gmap_view *view) {
     if (in_order && now_ns() - begin > w->longest) w->longest = now_ns() - begin;
     w->stores++;
   }
+}
+
+// The same inside one section, with a poll in place of leave and enter.
+static void store_polling(writer *w, gmap_view *view) {
+  uint64_t seed = 77 + w->me;
+  gmap_enter(view);
+  for (uint64_t i = 0; __atomic_load_n(&running, __ATOMIC_RELAXED); i++) {
+    void *host;
+    (void)gmap_again(view);
+    CHECK(gmap_store_resolve(view, address(w, i, &seed), 8, &host, NULL));
+    w->stores++;
+  }
+  gmap_leave(view);
 }
 
 // As QEMU: a TLB hit, the page's bit tested, set by a locked or if it is clear.
@@ -66,7 +79,8 @@ static void *run(void *argument) {
     return NULL;
   }
   CHECK(gmap_vcpu_open(g.space, &config, &vcpu, &view));
-  store_ours(w, view);
+  if (polling) store_polling(w, view);
+  else store_ours(w, view);
   CHECK(gmap_vcpu_close(vcpu));
   return NULL;
 }
@@ -113,24 +127,33 @@ static void sample(unsigned vcpus, int peer, int round, samples *to) {
 }
 
 static void with(unsigned vcpus) {
-  static double space[2][MOST_HARVESTS + MOST_ROUNDS];
+  static double space[3][MOST_HARVESTS + MOST_ROUNDS];
   static const char bitmap[] = "bitmap: exchange, merge, locked re-arm";
-  samples ours = {.all = space[0]}, peers = {.all = space[1]};
+  samples ours = {.all = space[0]}, peers = {.all = space[1]}, polled = {.all = space[2]};
   char row[96];
   long processors = sysconf(_SC_NPROCESSORS_ONLN);
   const char *crowd = vcpus >= (unsigned long)processors ? ", oversubscribed" : ""; // one more harvests
   for (int round = 0; round < rounds; round++) {
     sample(vcpus, 0, round, &ours);
     sample(vcpus, 1, round, &peers);
+    polling = 1;
+    sample(vcpus, 0, round, &polled);
+    polling = 0;
   }
   qsort(ours.all, (size_t)ours.n, sizeof *ours.all, by_value);
   qsort(peers.all, (size_t)peers.n, sizeof *peers.all, by_value);
+  qsort(polled.all, (size_t)polled.n, sizeof *polled.all, by_value);
   for (int i = 0; i < 2; i++) {
     double at = i ? 0.99 : 0.5;
     snprintf(row, sizeof row, "harvest of %" PRIu64 " GiB beside %u vcpu%s on %ld processors%s, %s", g.gib, vcpus,
              vcpus > 1 ? "s" : "", processors, crowd, i ? "p99" : "p50");
     report_pooled(row, quantile(ours.all, ours.n, at), "us", bitmap, quantile(peers.all, peers.n, at), none,
                   i ? &ours.tail : &ours.median, i ? &peers.tail : &peers.median);
+    snprintf(row, sizeof row, "harvest of %" PRIu64 " GiB beside %u polling vcpu%s%s, %s", g.gib, vcpus,
+             vcpus > 1 ? "s" : "", crowd, i ? "p99" : "p50");
+    report_pooled(row, quantile(polled.all, polled.n, at), "us", "ours, beside vcpus that enter and leave",
+                  quantile(ours.all, ours.n, at), none, i ? &polled.tail : &polled.median,
+                  i ? &ours.tail : &ours.median);
   }
 }
 

@@ -111,6 +111,9 @@ void guest_split(guest *g);
 uint64_t guest_harvest(guest *g, uint32_t flags);
 void guest_mark(guest *g, const uint64_t *pattern); // every page of a pattern, and leaves
 
+// A guest works between two harvests: what is timed begins with nothing in the near caches, ours and the peers' alike.
+void sweep(void);
+
 // Which pages: `share` of the groups of `cluster` (1 or 64) pages, at random. Returns how many.
 uint64_t pattern_make(uint64_t *pattern, uint64_t words, double share, unsigned cluster);
 
@@ -126,6 +129,8 @@ void building(void);              // building.c: mapping
 void marks(void);                 // marks.c: external writers
 void scan(void);                  // scan.c: one page table in cache
 void kvm(void);                   // kvm.c: first writes and harvests beside KVM's
+void consumption(void);           // consumers.c: runs, epochs of consumers
+void snapshot(void);              // snapshot.c: restores
 void memory(void);                // memory.c: bytes per GiB
 int scaling(void);                // scaling.c: what a second, a fourth, an eighth vcpu costs the first. 0.
 

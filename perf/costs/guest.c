@@ -114,3 +114,8 @@ uint64_t pattern_make(uint64_t *pattern, uint64_t words, double share, unsigned 
   }
   return pages;
 }
+
+void sweep(void) {
+  static volatile uint64_t other[2 * 1024 * 1024]; // 16 MiB
+  for (size_t i = 0; i < sizeof other / sizeof *other; i += 8) other[i]++;
+}

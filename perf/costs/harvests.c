@@ -40,12 +40,6 @@ static void same(uint64_t ours, uint64_t theirs, const char *what) {
   exit(2);
 }
 
-// A guest works between two harvests: what is timed begins with nothing in the near caches, ours and the peers' alike.
-void sweep(void) {
-  static volatile uint64_t other[2 * 1024 * 1024]; // 16 MiB
-  for (size_t i = 0; i < sizeof other / sizeof *other; i += 8) other[i]++;
-}
-
 static void measure_ours(guest *g, peer_guest *p, int round, uint64_t dirty) {
   double begin, end;
   memset(g->bitmap, 0, g->pages / 8); // what the decoding leaves, and a host that ORs has

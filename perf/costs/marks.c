@@ -7,7 +7,8 @@
 
 static guest g;
 static peer_guest p;
-static figures call, single, range, batch, ored, peer_single, peer_range, peer_batch, peer_ored, peer_vm, beyond;
+static figures call, single, range, batch, ored, peer_single, peer_range, peer_batch, peer_ored, peer_vm, beyond, range_again,
+    ored_again, peer_range_again, peer_ored_again;
 static uint64_t addresses[MARKS];
 
 static void one_by_one(int round, int vm_there) {
@@ -29,27 +30,31 @@ static void one_by_one(int round, int vm_there) {
   put(&peer_vm, round, (stop_ns() - begin) / MARKS);
 }
 
-static void many_at_once(int round, const uint64_t *marks_in) {
+static void many_at_once(int round) {
   double begin = start_ns();
   CHECK(gmap_mark_dirty_batch(g.space, addresses, MARKS));
   put(&batch, round, (stop_ns() - begin) / MARKS);
   begin = start_ns();
   peer_bitmap_batch(p.live, addresses, MARKS);
   put(&peer_batch, round, (stop_ns() - begin) / MARKS);
+}
 
-  begin = start_ns();
+static void one_range(int round, figures *ours, figures *peers) {
+  double begin = start_ns();
   CHECK(gmap_mark_dirty(g.space, 4096, (uint64_t)(GIB_PAGES - 2) << 12));
-  put(&range, round, (stop_ns() - begin) / 1e3);
+  put(ours, round, (stop_ns() - begin) / 1e3);
   begin = start_ns();
   peer_bitmap_set_range(p.live, 1, GIB_PAGES - 2);
-  put(&peer_range, round, (stop_ns() - begin) / 1e3);
+  put(peers, round, (stop_ns() - begin) / 1e3);
+}
 
-  begin = start_ns();
+static void one_bitmap(int round, const uint64_t *marks_in, figures *ours, figures *peers) {
+  double begin = start_ns();
   CHECK(gmap_mark_dirty_bitmap(g.space, 1, 0, GIB_PAGES, marks_in));
-  put(&ored, round, (stop_ns() - begin) / 1e3);
+  put(ours, round, (stop_ns() - begin) / 1e3);
   begin = start_ns();
   peer_bitmap_or(p.live, marks_in, GIB_PAGES / 64);
-  put(&peer_ored, round, (stop_ns() - begin) / 1e3);
+  put(peers, round, (stop_ns() - begin) / 1e3);
 }
 
 static void forget(void) {
@@ -70,7 +75,13 @@ void marks(void) {
   for (int round = -1; round < rounds; round++) {
     one_by_one(round, vm_there);
     forget();
-    many_at_once(round, marks_in);
+    many_at_once(round);
+    one_range(round, &range_again, &peer_range_again); // 4096 pages of it are marked
+    forget();
+    one_range(round, &range, &peer_range);
+    forget();
+    one_bitmap(round, marks_in, &ored, &peer_ored);
+    one_bitmap(round, marks_in, &ored_again, &peer_ored_again);
     forget();
   }
   report_row("gmap_mark_dirty, a page, random in 1 GiB", &single, "ns", "bitmap: locked or, and an empty export call",
@@ -84,6 +95,10 @@ void marks(void) {
              ratio_at_most(1));
   report_row("gmap_mark_dirty_bitmap, 1 GiB, 1 % set", &ored, "us", "bitmap: locked or of words not zero", &peer_ored,
              ratio_at_most(1));
+  report_row("gmap_mark_dirty, a range of 1 GiB, 4096 pages marked before", &range_again, "us",
+             "bitmap: plain stores, a fence", &peer_range_again, none);
+  report_row("gmap_mark_dirty_bitmap, 1 GiB, 1 % set, all marked before", &ored_again, "us",
+             "bitmap: locked or of words not zero", &peer_ored_again, none);
   if (vm_there) peer_vm_bitmap_close();
   peer_close(&p);
   guest_close(&g);

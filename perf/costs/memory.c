@@ -18,11 +18,21 @@ static void row(const guest *g, const char *tables, const char *what) {
   report_single(text, bytes_per_gib(g), "B/GiB", "a bitmap", bitmap, none);
 }
 
+static void with_consumers(const guest *g, const char *tables) {
+  uint64_t consumers[4];
+  char text[96];
+  for (int i = 0; i < 4; i++) CHECK(gmap_consumer_open(g->space, 1, 0, consumers + i));
+  snprintf(text, sizeof text, "memory, %" PRIu64 " GiB, %s, clean, four consumers", guest_gib, tables);
+  report_single(text, bytes_per_gib(g), "B/GiB", "four bitmaps and a live one", 5 * bitmap, none);
+  for (int i = 0; i < 4; i++) CHECK(gmap_consumer_close(consumers[i]));
+}
+
 static void logged(enum guest_kind kind, const char *tables) {
   guest g;
   guest_open(&g, guest_gib, kind);
   CHECK(gmap_populate(g.space, 0, guest_gib << 30, GMAP_ACCESS_READ, 0, NULL));
   row(&g, tables, "clean: all leaves, log and epoch");
+  with_consumers(&g, tables);
   for (uint64_t i = 0; i < guest_gib << 10; i += 100) guest_store(&g, i * MIB);
   gmap_leave(g.view);
   row(&g, tables, "1 % of the segments split");

@@ -77,6 +77,18 @@ uint64_t peer_bitmap_list_rearm(peer_guest *guest) {
   return (uint64_t)(end - guest->list);
 }
 
+void peer_bitmap_share_rearm(peer_guest *guest, uint64_t *const *outs, int n) {
+  uint64_t *restrict live = guest->live;
+  for (uint64_t i = 0; i < guest->words; i += 8) {
+    if (eight_clean(live + i)) continue;
+    for (uint64_t j = i; j < i + 8; j++) {
+      uint64_t bits = take_word(live + j);
+      for (int k = 0; k < n && bits; k++) outs[k][j] |= bits;
+      for (; bits; bits &= bits - 1) rearm(guest->entries + j * 64 + (uint64_t)__builtin_ctzll(bits));
+    }
+  }
+}
+
 uint64_t peer_decode(uint64_t *bitmap, uint64_t words, uint32_t *list) {
   uint32_t *end = list;
   for (uint64_t i = 0; i < words; i += 8) {

@@ -36,6 +36,8 @@ uint64_t peer_bitmap_copy(peer_guest *guest);
 uint64_t peer_bitmap_take_rearm(peer_guest *guest);
 // Exchanges and decodes into a list of pages, then arms these entries again by a locked and each.
 uint64_t peer_bitmap_list_rearm(peer_guest *guest);
+// One live bitmap, a copy for each of n that want to know: exchanges, merges into all of them, arms the entries again.
+void peer_bitmap_share_rearm(peer_guest *guest, uint64_t *const *outs, int n);
 // What a host does with a bitmap that it was given: a list of pages. The bitmap is zero after it.
 uint64_t peer_decode(uint64_t *bitmap, uint64_t words, uint32_t *list);
 // QEMU's way to set a range: whole words by plain stores, the ends by locked ors, a fence.

@@ -17,13 +17,18 @@ internal static unsafe class ScanLoop
             ulong* into = bits; // the caller's, 4 words a table
             for (ulong* table = tables; table < tables + (n * Entries); table += Entries)
             {
-                var page = new PageTable((ulong)table);
-                into[0] = page.SoftDirty(0);
-                into[1] = page.SoftDirty(1);
-                into[2] = page.SoftDirty(2);
-                into[3] = page.SoftDirty(3);
+                into[0] = Group(table, 0);
+                into[1] = Group(table, 1);
+                into[2] = Group(table, 2);
+                into[3] = Group(table, 3);
                 into += PageTable.Groups;
             }
         }
     }
+
+#if SCAN_WIDTHS
+    private static ulong Group(ulong* table, int group) => SoftDirtyScan.Group(table + (group * PageTable.GroupPages));
+#else
+    private static ulong Group(ulong* table, int group) => new PageTable((ulong)table).SoftDirty(group);
+#endif
 }

@@ -9,10 +9,16 @@ internal static class Clock
 
     public static long Now => Stopwatch.GetTimestamp();
 
+    public static long TicksInASecond => Stopwatch.Frequency;
+
     /// <summary>Nanoseconds since <see cref="Now"/> was <paramref name="begin"/>.</summary>
-    public static long Since(long begin)
+    public static long Since(long begin) => (long)Nanoseconds(Stopwatch.GetTimestamp() - begin);
+
+    /// <summary>What <see cref="Now"/> counts, in nanoseconds.</summary>
+    public static ulong Nanoseconds(long ticks) => (ulong)InNanoseconds(ticks);
+
+    private static long InNanoseconds(long ticks)
     {
-        long ticks = Stopwatch.GetTimestamp() - begin;
         return Stopwatch.Frequency == NanosecondsInASecond
             ? ticks
             : (long)((double)ticks * NanosecondsInASecond / Stopwatch.Frequency);

@@ -90,9 +90,18 @@ internal enum Place
     /// <summary>A harvest has everything in its epoch and let the harvest lock go.</summary>
     Collected,
 
+    /// <summary>A consumer's epoch can be read and ended, by anybody who knows the consumer.</summary>
+    EpochBegun,
+
+    /// <summary>A consumer has looked whether a slot that went has anything left for it.</summary>
+    PartLooked,
+
+    /// <summary>What was marked in the tables is the other consumers'; the one that opens joins them next.</summary>
+    TakenForOthers,
+
     GenerationBumped,
 
-    /// <summary>The child of a leaf is built from the leaf's value; linking it is next.</summary>
+    /// <summary>A table is built that nobody sees; linking it is next.</summary>
     ChildBuilt,
 
     TableLinked,
@@ -122,6 +131,9 @@ internal enum Place
     /// <summary>The bytes of a host's write are in guest memory.</summary>
     HostCopied,
 
+    /// <summary>A word is out of a device's log; its pages are not marked.</summary>
+    LogWordTaken,
+
     /// <summary>The ASCE designates another top table.</summary>
     TopChanged,
 }
@@ -133,6 +145,9 @@ internal enum Step
 
     /// <summary>Rule 6: the barrier orders only the calling thread.</summary>
     NoBarrier,
+
+    /// <summary>Rule 6: a grace takes the generation from before its own bump for the answer of a thread that polls.</summary>
+    AnswerOfBefore,
 
     /// <summary>Rule 10: a harvest does not wait for the sections that are open.</summary>
     NoGrace,
@@ -152,6 +167,21 @@ internal enum Step
     /// <summary>Rule 25: a consumer that opens leaves what is marked in the tables there.</summary>
     OpenTakesNothing,
 
+    /// <summary>Rule 25: a consumer that opens leaves cached rights alone: who goes on storing by them marks nothing for it.</summary>
+    OpenWithoutBump,
+
+    /// <summary>Rule 25: a consumer that opens does not wait for the stores whose marks it gave to the others.</summary>
+    OpenWithoutGrace,
+
+    /// <summary>Rule 10: a consumer's begin does not wait for the stores of the pages in its epoch.</summary>
+    BeginWithoutGrace,
+
+    /// <summary>Rules 4 and 25: the last pages of a slot that was withdrawn are collected, and cached rights stay.</summary>
+    WithdrawnWithoutBump,
+
+    /// <summary>Rule 25: the logs of a consumer that left are freed while calls may still mark in them.</summary>
+    FreedWhileMarked,
+
     /// <summary>Rule 11: the entries are taken before their summary bits are cleared.</summary>
     EntriesBeforeSummary,
 
@@ -164,6 +194,9 @@ internal enum Step
     /// <summary>Rule 12: a log's block is forgotten after its words were looked at.</summary>
     BlockForgottenLate,
 
+    /// <summary>Rule 15: a range marks the blocks of a log before their words.</summary>
+    BlocksBeforeWords,
+
     /// <summary>Rule 14: what a GET finds is gone.</summary>
     GetTakes,
 
@@ -175,6 +208,9 @@ internal enum Step
 
     /// <summary>Rule 16: a child is linked although the leaf is not the one any more that it was built from.</summary>
     StaleSplit,
+
+    /// <summary>Rule 16: a table that was built unlinked takes the place of what somebody else mapped meanwhile.</summary>
+    LinkOverwrites,
 
     /// <summary>Rule 18: entries are made invalid without their marks going to the log.</summary>
     NoPourOnUnmap,
@@ -229,6 +265,9 @@ internal enum Step
 
     /// <summary>Rule 30: a discard takes dense bits after its grace, when rights that they gave may be cached again.</summary>
     DiscardAfterGrace,
+
+    /// <summary>Rule 15: a word of a device's log is looked at and marked first, and cleared then.</summary>
+    MarkBeforeExchange,
 
     /// <summary>Rule 19: what is soft-dirty from before the arming stays so.</summary>
     StaleSoftDirtyKept,

@@ -34,6 +34,10 @@ internal static class Tell
     public static long Time(EventKeywords keyword) =>
         IsOn(EventLevel.Informational, keyword) ? Clock.Now : 0;
 
+    /// <summary>Whether anybody listens to one of these.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool Hears(EventKeywords keywords) => IsOn(EventLevel.Informational, keywords);
+
     /// <summary>A call to resolve an access ended; <paramref name="begin"/> is of <see cref="Time"/>, not 0.</summary>
     public static void Fault(ulong space, ulong address, uint access, uint done, bool changed, long begin)
     {

@@ -48,6 +48,9 @@ internal sealed unsafe class Library
         DirtyClear = (delegate* unmanaged<ulong, uint, ulong, ulong, uint, ulong*, int>)At("gmap_dirty_clear");
         DirtyHarvest =
             (delegate* unmanaged<ulong, uint, ulong, ulong, uint, ulong*, nuint, ulong*, int>)At("gmap_dirty_harvest");
+        DirtyDrain = (delegate* unmanaged<ulong, uint, uint, void*, ulong, ulong*, int>)At("gmap_dirty_drain");
+        DirtyRate = (delegate* unmanaged<ulong, uint, Rate*, int>)At("gmap_dirty_rate");
+        VcpuRate = (delegate* unmanaged<ulong, Rate*, int>)At("gmap_vcpu_rate");
         BackingAttach = (delegate* unmanaged<ulong, uint, BackingConfig*, ulong*, int>)At("gmap_backing_attach");
         BackingFd = (delegate* unmanaged<ulong, int*, int>)At("gmap_backing_fd");
         BackingDetach = (delegate* unmanaged<ulong, int>)At("gmap_backing_detach");
@@ -123,6 +126,12 @@ internal sealed unsafe class Library
     public delegate* unmanaged<ulong, uint, ulong, ulong, uint, ulong*, int> DirtyClear { get; }
 
     public delegate* unmanaged<ulong, uint, ulong, ulong, uint, ulong*, nuint, ulong*, int> DirtyHarvest { get; }
+
+    public delegate* unmanaged<ulong, uint, uint, void*, ulong, ulong*, int> DirtyDrain { get; }
+
+    public delegate* unmanaged<ulong, uint, Rate*, int> DirtyRate { get; }
+
+    public delegate* unmanaged<ulong, Rate*, int> VcpuRate { get; }
 
     public delegate* unmanaged<ulong, uint, BackingConfig*, ulong*, int> BackingAttach { get; }
 

@@ -123,6 +123,7 @@ internal sealed unsafe partial class Machine
             Answer answer = model.Fault(address, write: true);
             Same((ulong)host, answer.Host, "host address");
             vcpu.Space.Counts.GrantedInline += model.PagesGranted - granted;
+            vcpu.Granted += model.PagesGranted - granted;
             Store(answer.Host);
             status = 0;
         }
@@ -131,7 +132,7 @@ internal sealed unsafe partial class Machine
             bool own = vcpu.IsOwn;
             VcpuState asking = vcpu;
             status = On(own, () => library.Fault(asking.Handle, address, 2, null));
-            Answer answer = Resolved(vcpu.Space, status, address, write: true);
+            Answer answer = Resolved(vcpu, status, address, write: true);
             if (status == 0)
             {
                 Store(answer.Host);
@@ -245,7 +246,7 @@ internal sealed unsafe partial class Machine
         if (Check(status, 0))
         {
             ulong begin = slot!.FirstPage + first;
-            slot.Log?.UnionWith(PagesOf(new(bitmap, WordsOf(count)), begin).Where(page => page < begin + count));
+            slot.Pour(PagesOf(new(bitmap, WordsOf(count)), begin).Where(page => page < begin + count));
         }
         return status;
     }

@@ -97,7 +97,7 @@ internal sealed unsafe partial class Machine
         int status = library.Fault(vcpu.Handle, address, access, null);
         That(!mustFit || status == 0, $"status {status} of a fault after memory came back");
         vcpu.IsOwn = true;
-        Resolved(vcpu.Space, status, address, (access & 2) != 0);
+        Resolved(vcpu, status, address, (access & 2) != 0);
         AfterFault(vcpu, stays: false);
         Feature(status == 0 ? 1u : 0, 2);
     }

@@ -105,7 +105,9 @@ internal sealed unsafe partial class Machine
         bool keeps = old is not null && (old.Start, old.Size, old.Host) == (seen.guest_addr, seen.size, seen.host_addr);
         bool log = (seen.flags & LogFlag) != 0, readOnly = (seen.flags & ReadOnlyFlag) != 0;
         bool changes = keeps && (log != old!.Log is not null || readOnly != old.ReadOnly);
-        bool waits = old is not null && (changes || !keeps);
+        bool begins = keeps && log && old is { Log: null, Kernel: null };
+        bool armsNothing = begins && readOnly == old!.ReadOnly && (seen.flags & InitiallyFlag) != 0;
+        bool waits = old is not null && (changes || !keeps) && !armsNothing;
         _expected.Maybe(space is { Engine.IsTight: true } && seen.size != 0 && log && (!keeps || old!.Log is null), Status.NoMemory);
         Feature((keeps ? 1u : 0) + (log ? 2u : 0) + (readOnly ? 4u : 0), 8);
         Feature((old?.Log is null ? 0 : 1u) + (old?.Kernel is null ? 0 : 2u), 4);
@@ -119,7 +121,7 @@ internal sealed unsafe partial class Machine
     private void ExpectSlot(SpaceState? space, ReferenceSlot? old, in SlotConfig seen)
     {
         ulong last = seen.guest_addr + seen.size - 1;
-        bool unknown = (seen.flags & ~7u) != 0 || seen.reserved != 0;
+        bool unknown = (seen.flags & ~7u) != 0 || seen.reserved != 0 || seen.id == uint.MaxValue; // that is GMAP_ALL_SLOTS
         _expected.If(space is null, Status.BadHandle).If(unknown, Status.Invalid).If(AnyInside, Status.Deadlock);
         _expected.If(old?.Log is not null && seen.final_bitmap is not null && seen.final_words < (old.Pages + 63) / 64, Status.NoBuffer);
         if (space is null || seen.size == 0)

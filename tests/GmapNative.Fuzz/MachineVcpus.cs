@@ -159,7 +159,7 @@ internal sealed unsafe partial class Machine
             return status;
         }
         vcpu!.IsOwn = own;
-        Answer answer = Resolved(vcpu.Space, status, address, (access & 2) != 0);
+        Answer answer = Resolved(vcpu, status, address, (access & 2) != 0);
         if (result is not null && size >= sizeof(FaultResult))
         {
             FaultResult found = Received(result, size);
@@ -193,6 +193,15 @@ internal sealed unsafe partial class Machine
         {
             vcpu.Inline!.Leave();
         }
+    }
+
+    /// <summary>The same for a vcpu, whose pages are counted.</summary>
+    private Answer Resolved(VcpuState vcpu, int status, ulong address, bool write)
+    {
+        long before = vcpu.Space.Model.DirtyOf(address);
+        Answer answer = Resolved(vcpu.Space, status, address, write);
+        vcpu.Granted += vcpu.Space.Model.DirtyOf(address) - before;
+        return answer;
     }
 
     /// <summary>What the model makes of a fault that the library answered; the answer, which must have that status.</summary>
@@ -261,7 +270,7 @@ internal sealed unsafe partial class Machine
         {
             var request = (FaultRequest*)(at + (resolved * stride));
             good = request->access is 0 or > AnyAccess ? Status.Invalid
-                : Resolved(vcpu!.Space, request->status, request->guest_addr, (request->access & 2) != 0).Status;
+                : Resolved(vcpu!, request->status, request->guest_addr, (request->access & 2) != 0).Status;
             Same(request->status, good, $"status of request {resolved}");
             if (good == 0)
             {

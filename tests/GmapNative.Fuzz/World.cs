@@ -79,6 +79,9 @@ internal sealed class VcpuState
 
     public bool IsOpen { get; set; } = true;
 
+    /// <summary>Pages that became dirty through it.</summary>
+    public long Granted { get; set; }
+
     /// <summary>The header's twin; null without a view.</summary>
     public InlineWriter? Inline { get; init; }
 

@@ -25,7 +25,7 @@ $whole"
 
 enter='GMAP_ATOMIC_STORE_RELEASE(&view->inside, (view->inside | 1u) + 2u);'
 leave='GMAP_ATOMIC_STORE_RELEASE(&view->inside, (view->inside + 1u) & ~(uint64_t)1);'
-generation='  view->generation = GMAP_ATOMIC_LOAD(&GMAP_ATOMIC_LOAD(&view->space)->generation);'
+generation='  GMAP_ATOMIC_STORE_RELEASE(&view->generation, gmap_generation_(view)); /* it says'
 summary='GMAP_ATOMIC_OR32(word, bit);'
 grant='  } while (!GMAP_ATOMIC_CAS(page, &entry,'
 granted='(entry & ~GMAP_PAGE_PROTECT) | GMAP_PAGE_DIRTY | GMAP_PAGE_SOFT_DIRTY | GMAP_PAGE_YOUNG'
@@ -64,8 +64,8 @@ leave-before-store) # the host's own gmap_leave then finds an even word, and lea
     above "$store_end" "  $leave"
     ;;
 cache-generation-read-again)
-    becomes 'entry->generation = view->generation; /* the entered one' '  GMAP_INLINE_YIELD(4);
-  entry->generation = GMAP_ATOMIC_LOAD(&GMAP_ATOMIC_LOAD(&view->space)->generation);'
+    becomes 'entry->load_generation = view->generation; /* the entered one' '  GMAP_INLINE_YIELD(4);
+  entry->load_generation = gmap_generation_(view);'
     ;;
 crossing-grants-first)
     becomes "$store_end" \
@@ -76,13 +76,22 @@ enter-stays-even)
     ;;
 enter-after-generation) # what a compiler may make of enter without its fence
     becomes "$generation" '@'
-    becomes "$enter" "$generation
+    becomes "$enter" "$generation */
   GMAP_INLINE_YIELD(4);"
     becomes '@' "  $enter"
     ;;
 cache-ignores-generation)
-    becomes '= (entry->store_page ^ page) | (entry->generation ^ view->generation);' \
-        '  uint64_t differs = entry->store_page ^ page;'
+    becomes 'GMAP_EXPECT(entry->store_generation == view->generation, 1)' '      entry->store_generation != 0) {'
+    ;;
+again-keeps-right) # a hit of before the poll is used after it
+    becomes 'GMAP_EXPECT(entry->store_generation == gmap_polled_(view), 1)' \
+        '      entry->store_generation == view->generation && gmap_again(view) >= 0) {'
+    ;;
+again-after-walk) # the poll between the walk and its store
+    becomes '  if (status == 0) gmap_cache_fill_(view, entry, guest_addr, GMAP_ACCESS_WRITE, *host);' \
+        '  GMAP_INLINE_YIELD(4);
+  (void)gmap_again(view);
+  if (status == 0) gmap_cache_fill_(view, entry, guest_addr, GMAP_ACCESS_WRITE, *host);'
     ;;
 plain-summary) # not atomic: only ThreadSanitizer looks for it
     becomes "$summary" '    *word |= bit;'

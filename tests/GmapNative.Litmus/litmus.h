@@ -28,7 +28,7 @@
 enum { EXIT_PASS, EXIT_VIOLATION, EXIT_INCONCLUSIVE, EXIT_UNSUPPORTED, EXIT_USAGE = 64 };
 
 /* How a writer stores. */
-enum path { BY_WALK, BY_CACHE, CROSSING, BY_WRITE, BY_MARK, BY_MANY, BY_FAULT };
+enum path { BY_WALK, BY_CACHE, CROSSING, BY_WRITE, BY_MARK, BY_MANY, BY_FAULT, BY_POLL };
 
 /* Where the written pages ("spots") are. */
 enum layout {

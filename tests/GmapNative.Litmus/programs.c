@@ -5,9 +5,9 @@
 
 #define ALL_ROUNDS (WHOLE | PART | ORED | GET_CLEAR)
 
-/* Writers' paths: w walk, c translation cache, x crossing, g gmap_write, d device (store, then mark), m fault_many,
- * f fault. Fields: name, paths, layout, spots, writers, own pages; harvesters, rounds, slots, readers, operator,
- * policy, pause. */
+/* Writers' paths: w walk, c translation cache, p the same and polls, never leaving, x crossing, g gmap_write,
+ * d device (store, then mark), m fault_many, f fault. Fields: name, paths, layout, spots, writers, own pages;
+ * harvesters, rounds, slots, readers, operator, policy, pause. */
 const program programs[] = {
   {"own-pages", "wwww", LINES, 28, 4, 1, 1, WHOLE, 1, 0, 0, GMAP_SPLIT_LAZY, 0},
   {"same-pages", "wwww", SPREAD, 32, 4, 0, 1, WHOLE, 1, 0, 0, GMAP_SPLIT_LAZY, 0},
@@ -15,6 +15,9 @@ const program programs[] = {
   {"own-segments", "wwww", SEGMENTS, 32, 4, 1, 1, WHOLE, 1, 0, 0, GMAP_SPLIT_LAZY, 0},
   {"cache", "cccc", LINES, 12, 4, 0, 1, WHOLE, 1, 1, 0, GMAP_SPLIT_LAZY, 0},
   {"cache-own-pages", "cccc", LINES, 32, 4, 1, 1, WHOLE, 1, 0, 0, GMAP_SPLIT_LAZY, 0},
+  {"again", "pppp", LINES, 32, 4, 1, 1, WHOLE, 1, 0, 0, GMAP_SPLIT_LAZY, 0},
+  {"again-mixed", "pwpc", RUN, 24, 4, 0, 2, ALL_ROUNDS | NO_REARM, 1, 1, UNMAPS | SPLITS | COLLAPSES | AGES,
+   GMAP_SPLIT_LAZY, 0},
   {"crossing", "xxx", RUN, 16, 3, 0, 1, WHOLE, 1, 0, 0, GMAP_SPLIT_LAZY, 0},
   {"devices", "gdgd", LINES, 21, 4, 0, 1, WHOLE, 1, 0, 0, GMAP_SPLIT_LAZY, 0},
   {"slow-devices", "gd", LINES, 7, 2, 0, 1, WHOLE, 1, 0, 0, GMAP_SPLIT_LAZY, 20},
@@ -51,6 +54,7 @@ enum path path_of(const program *p, unsigned writer) {
   while (p->paths[length] != 0) length++;
   switch (p->paths[writer % length]) {
     case 'c': return BY_CACHE;
+    case 'p': return BY_POLL;
     case 'x': return CROSSING;
     case 'g': return BY_WRITE;
     case 'd': return BY_MARK;

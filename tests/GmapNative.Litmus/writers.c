@@ -71,8 +71,9 @@ static void store_inline(writer *me, gmap_view *view, gmap_cache_entry *cache) {
   store s = begin_store(me, choose_spot(me), choose_lane(me));
   void *host = NULL;
   for (;;) {
-    gmap_status status = cache ? gmap_cache_store(view, cache, CACHE - 1, address_of(&s), 8, &host)
-                               : gmap_store_ptr(view, address_of(&s), 8, &host);
+    gmap_status status = me->path == BY_POLL ? gmap_again_store(view, cache, CACHE - 1, address_of(&s), 8, &host)
+                         : cache             ? gmap_cache_store(view, cache, CACHE - 1, address_of(&s), 8, &host)
+                                             : gmap_store_ptr(view, address_of(&s), 8, &host);
     if (status == 0) break;
     if (status != GMAP_INLINE_ASK) violation(me->w, "an aligned store is answered with %d", (int)status);
     ask(me, view);
@@ -152,10 +153,11 @@ static void store_and_mark(writer *me) {
 
 static void store_in_section(writer *me, gmap_view *view, gmap_cache_entry *cache) {
   unsigned i;
-  gmap_enter(view);
+  if (me->path != BY_POLL || !(view->inside & 1)) gmap_enter(view);
   for (i = 0; i < BURST; i++) {
     switch (me->path) {
-      case BY_CACHE: store_inline(me, view, cache); break;
+      case BY_CACHE:
+      case BY_POLL: store_inline(me, view, cache); break;
       case CROSSING: store_crossing(me, view); break;
       case BY_FAULT: store_by_fault(me, view); break;
       case BY_MANY: store_many(me, view); i = BURST; break;
@@ -166,7 +168,7 @@ static void store_in_section(writer *me, gmap_view *view, gmap_cache_entry *cach
     volatile uint64_t poison = 0xDBDBDBDBDBDBD000ull;
     guest_store((uint64_t *)(uintptr_t)poison, 1);
   }
-  gmap_leave(view);
+  if (me->path != BY_POLL) gmap_leave(view); /* else when its vcpu is closed */
 }
 
 void *write_on(void *writer_) {

@@ -97,6 +97,21 @@ static gmap_status dirty_get(uint64_t h) {
   return gmap_dirty_get(h, SLOT, 0, 64, 0, bits, &dirty);
 }
 
+static gmap_status dirty_drain(uint64_t h) {
+  uint64_t log[4] = {1, 2, 3, 4}, pages;
+  return gmap_dirty_drain(h, GMAP_FORMAT_VHOST_LOG, 0, log, sizeof log, &pages);
+}
+
+static gmap_status dirty_rate(uint64_t h) {
+  gmap_rate rate = {.struct_size = sizeof rate};
+  return gmap_dirty_rate(h, SLOT, &rate);
+}
+
+static gmap_status vcpu_rate(uint64_t h) {
+  gmap_rate rate = {.struct_size = sizeof rate};
+  return gmap_vcpu_rate(h, &rate);
+}
+
 static gmap_status dirty_clear(uint64_t h) { return gmap_dirty_clear(h, SLOT, 0, 64, 0, words); }
 
 static gmap_status dirty_harvest(uint64_t h) {
@@ -150,6 +165,9 @@ static const struct {
     {"gmap_dirty_get", SPACE, dirty_get},
     {"gmap_dirty_clear", SPACE, dirty_clear},
     {"gmap_dirty_harvest", SPACE, dirty_harvest},
+    {"gmap_dirty_drain", SPACE, dirty_drain},
+    {"gmap_dirty_rate", SPACE, dirty_rate},
+    {"gmap_vcpu_rate", VCPU, vcpu_rate},
     {"gmap_backing_attach", SPACE, backing_attach},
     {"gmap_backing_fd", BACKING, backing_fd},
     {"gmap_backing_detach", BACKING, backing_detach},

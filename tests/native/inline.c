@@ -89,7 +89,8 @@ static void closed_views_ask(void) {
 /* Fills both entries, then asks the cache alone. Returns where a cached load goes, or NULL for a miss. */
 static int cache_hits(gmap_view *view, const gmap_cache_entry *cache, uint64_t guest_addr, int store) {
   const gmap_cache_entry *entry = cache + ((guest_addr >> 12) & (CACHE - 1));
-  return entry->generation == view->generation && (store ? entry->store_page : entry->load_page) == guest_addr >> 12;
+  return (store ? entry->store_generation : entry->load_generation) == view->generation &&
+         entry->page == (guest_addr & ~(PAGE - 1));
 }
 
 static void cache_functions(void) {
@@ -176,6 +177,115 @@ static void cache_keeps_the_entered_generation(void) {
   gmap_leave(f.view);
   CHECK_EQUAL(harvest(&f, bitmap), 1);
   CHECK_PAGES(bitmap, PAGES, 17);
+  fixture_close(&f);
+}
+
+/* ---- Threads that poll ---- */
+
+typedef struct poller {
+  fixture *f;
+  pthread_t thread;
+  gmap_view *view;
+  int polls; /* or else does nothing, inside */
+  int state; /* 1: inside, the page is stored to; 2: shall end */
+  uint64_t sections, value;
+} poller;
+
+static void *poll_and_store(void *argument) {
+  poller *p = (poller *)argument;
+  gmap_cache_entry cache[CACHE];
+  uint64_t vcpu;
+  void *host;
+  memset(cache, 0, sizeof cache);
+  REQUIRE_OK(open_vcpu(p->f->space, GMAP_INLINE_VERSION, &vcpu, &p->view));
+  gmap_enter(p->view);
+  CHECK_OK(store8(p->view, GUEST + 3 * PAGE, 1, NULL));
+  __atomic_store_n(&p->state, 1, __ATOMIC_RELEASE);
+  while (__atomic_load_n(&p->state, __ATOMIC_ACQUIRE) != 2) {
+    if (!p->polls) {
+      sched_yield();
+      continue;
+    }
+    p->sections += (uint64_t)gmap_again(p->view);
+    if (gmap_again_store(p->view, cache, CACHE - 1, GUEST + 3 * PAGE, 8, &host) != 0)
+      REQUIRE_OK(gmap_store_resolve(p->view, GUEST + 3 * PAGE, 8, &host, NULL));
+    memcpy(host, &p->value, 8);
+    p->value++;
+  }
+  CHECK_OK(gmap_vcpu_close(vcpu));
+  return NULL;
+}
+
+static void poller_begin(poller *p, fixture *f, int polls) {
+  memset(p, 0, sizeof *p);
+  p->f = f;
+  p->polls = polls;
+  REQUIRE(pthread_create(&p->thread, NULL, poll_and_store, p) == 0);
+  while (__atomic_load_n(&p->state, __ATOMIC_ACQUIRE) != 1) sched_yield();
+}
+
+static void poller_end(poller *p) {
+  __atomic_store_n(&p->state, 2, __ATOMIC_RELEASE);
+  REQUIRE(pthread_join(p->thread, NULL) == 0);
+}
+
+/* A space whose graces end after 50 ms. */
+static void impatient(fixture *f) {
+  gmap_engine_config engine;
+  gmap_space_config space = space_config(1024 * MIB - 1);
+  memset(&engine, 0, sizeof engine);
+  memset(f, 0, sizeof *f);
+  engine.struct_size = sizeof engine;
+  engine.arena_bytes = 64 * MIB;
+  engine.grace_timeout_ns = 50000000;
+  f->size = SIZE;
+  f->memory = guest_memory(SIZE);
+  REQUIRE_OK(gmap_engine_create(&engine, &f->engine));
+  REQUIRE_OK(gmap_space_create(f->engine, &space, &f->space));
+  REQUIRE_OK(set_slot(f->space, SLOT, GMAP_SLOT_LOG_DIRTY, GUEST, SIZE, f->memory));
+  REQUIRE_OK(open_vcpu(f->space, GMAP_INLINE_VERSION, &f->vcpu, &f->view));
+}
+
+/* Nobody waits in vain for a thread that never leaves and polls: neither a harvest, which takes rights away, nor a
+ * call that takes none (a collapse). Without polls both do. */
+static void polling_ends_sections(int polls) {
+  fixture f;
+  poller p;
+  uint64_t dirty = 0;
+  gmap_status expected = polls ? 0 : GMAP_ETIMEDOUT;
+  impatient(&f);
+  poller_begin(&p, &f, polls);
+  CHECK_STATUS(gmap_dirty_harvest(f.space, SLOT, 0, PAGES, 0, bitmap, MAX_WORDS, &dirty), expected);
+  if (polls) CHECK_PAGES(bitmap, PAGES, 3);
+  CHECK_OK(gmap_split(f.space, GUEST + MIB, MIB, 0, NULL));
+  CHECK_OK(gmap_populate(f.space, GUEST + 2 * MIB, MIB, GMAP_ACCESS_READ, 0, NULL));
+  CHECK_OK(gmap_split(f.space, GUEST + 2 * MIB, MIB, 0, NULL));
+  CHECK_STATUS(gmap_collapse(f.space, GUEST + 2 * MIB, MIB, 0, NULL), expected);
+  poller_end(&p);
+  if (polls) CHECK(p.sections + 1 >= 2);
+  CHECK_EQUAL(harvest(&f, bitmap), 1);
+  fixture_close(&f);
+}
+
+static void *fault_inside(void *view) {
+  CHECK_OK(gmap_fault(((gmap_view *)view)->vcpu, GUEST + 9 * PAGE, GMAP_ACCESS_WRITE, NULL));
+  return NULL;
+}
+
+/* A view that always asks has a generation of its own, which answers nobody: its section is waited for (rule 6). */
+static void the_closed_space_answers_nobody(void) {
+  fixture f;
+  uint64_t vcpu, dirty = 0;
+  gmap_view *view;
+  poller p;
+  impatient(&f);
+  REQUIRE_OK(open_vcpu(f.space, GMAP_INLINE_VERSION + 1, &vcpu, &view));
+  poller_begin(&p, &f, 1);
+  REQUIRE(pthread_create(&harvester, NULL, fault_inside, view) == 0);
+  REQUIRE(pthread_join(harvester, NULL) == 0); /* its section stays open */
+  CHECK_STATUS(gmap_dirty_harvest(f.space, SLOT, 0, PAGES, 0, bitmap, MAX_WORDS, &dirty), GMAP_ETIMEDOUT);
+  CHECK_OK(gmap_vcpu_close(vcpu));
+  poller_end(&p);
   fixture_close(&f);
 }
 
@@ -287,6 +397,9 @@ int main(void) {
   closed_views_ask();
   cache_functions();
   cache_keeps_the_entered_generation();
+  polling_ends_sections(1);
+  polling_ends_sections(0);
+  the_closed_space_answers_nobody();
   the_second_writer_marks();
   crossing_stores_mark_both();
   torn();

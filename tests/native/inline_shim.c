@@ -11,6 +11,7 @@
 #define SHIM_THREADS 8
 #define SHIM_STORED 100 /* a place beside the header's own: the store was done */
 #define SHIM_ASTRAY (-1000)
+#define SHIM_VIEW_BYTES 128
 
 typedef void shim_yield_fn(int);
 typedef gmap_status shim_fault_fn(uint64_t vcpu, uint64_t guest_addr, uint32_t access, gmap_fault_result *result);
@@ -31,8 +32,13 @@ static void shim_drain(int thread) {
   }
 }
 
-/* Called for inside words only. */
+/* The first word of a view, which is aligned to its size, is `inside`; its other words are visible at once. */
 static void shim_store(uint64_t *at, uint64_t value) {
+  if ((uintptr_t)at % SHIM_VIEW_BYTES != 0) {
+    __atomic_store_n(at, value, __ATOMIC_RELEASE);
+    return;
+  }
+  shim_drain(shim_self);
   if (shim_buffers_stores && (value & 1)) {
     shim_buffers[shim_self].at = at;
     shim_buffers[shim_self].value = value;
@@ -48,7 +54,7 @@ static gmap_status shim_fault(uint64_t vcpu, uint64_t guest_addr, uint32_t acces
 
 #define GMAP_ATOMIC_LOAD(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define GMAP_ATOMIC_LOAD_SEQ_CST(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)
-#define GMAP_ATOMIC_STORE_RELEASE(p, v) (shim_drain(shim_self), shim_store((p), (v)))
+#define GMAP_ATOMIC_STORE_RELEASE(p, v) shim_store((p), (v))
 #define GMAP_ATOMIC_CAS(p, expected, v) \
   (shim_drain(shim_self), __atomic_compare_exchange_n((p), (expected), (v), 0, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
 #define GMAP_ATOMIC_OR32(p, v) (shim_drain(shim_self), (void)__atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST))
@@ -77,6 +83,8 @@ SHIM void shim_barrier(void) {
 SHIM void shim_enter(gmap_view *view) { gmap_enter(view); }
 
 SHIM void shim_leave(gmap_view *view) { gmap_leave(view); }
+
+SHIM int shim_again(gmap_view *view) { return gmap_again(view); }
 
 SHIM gmap_status shim_load_ptr(gmap_view *view, uint64_t guest_addr, uint64_t size, void **host) {
   return gmap_load_ptr(view, guest_addr, size, host);
@@ -115,6 +123,17 @@ SHIM gmap_status shim_cached_write(gmap_view *view, gmap_cache_entry *cache, uin
                                    void *expected) {
   void *host;
   gmap_status status = gmap_cache_store(view, cache, 0, guest_addr, 8, &host);
+  if (status == GMAP_INLINE_ASK) {
+    status = gmap_store_resolve(view, guest_addr, 8, &host, NULL);
+  }
+  return status ? status : shim_put(host, expected, value);
+}
+
+/* The same, and the poll that ends the section before it. */
+SHIM gmap_status shim_again_write(gmap_view *view, gmap_cache_entry *cache, uint64_t guest_addr, uint64_t value,
+                                  void *expected) {
+  void *host;
+  gmap_status status = gmap_again_store(view, cache, 0, guest_addr, 8, &host);
   if (status == GMAP_INLINE_ASK) {
     status = gmap_store_resolve(view, guest_addr, 8, &host, NULL);
   }

@@ -54,7 +54,7 @@ internal static class BackingCalls
         {
             using (old.Tracking.Hold())
             {
-                _ = new SegmentWalk(space, old).Take(old.GuestAddress, old.End, old.Tracking.Everyone);
+                _ = new SegmentWalk(space, old).Take(old.GuestAddress, old.End, old.Tracking.EveryoneCounted);
             }
         }
         Slot slot = old with { Backing = created };
@@ -94,7 +94,7 @@ internal static class BackingCalls
                 gate!.Exit();
                 status = space.Limbo.GraceAndReclaim();
                 gate.Take();
-                int collected = backing.Collect(0, slot.Pages, rearm: false, slot.Tracking.Everyone, out _);
+                int collected = backing.Collect(0, slot.Pages, rearm: false, slot.Tracking.EveryoneCounted, out _);
                 if (status != Status.Ok || collected != Status.Ok)
                 {
                     // Readers go on storing by old rights: the next harvest waits for them. Or the kernel cannot tell any more.

@@ -31,6 +31,10 @@ internal static unsafe class Collector
                 any = sink.Epoch.Any(range.First, range.Count);
                 moves = sink.Moves;
                 Bump(range, any);
+                if (rearm)
+                {
+                    range.Tracking.Rate.EndTake(range.First);
+                }
             }
             return status;
         }
@@ -55,6 +59,7 @@ internal static unsafe class Collector
             }
             moves = sink.Moves;
             Bump(range, any);
+            range.Tracking.Rate.EndTake(range.First);
             return status;
         }
     }
@@ -99,19 +104,27 @@ internal static unsafe class Collector
     {
         found = 0;
         DirtySink sink = range.Sink;
+        System.Span<ulong> dense = stackalloc ulong[HarvestWalk.Room];
         int status = Status.TryAgain;
         while (status == Status.TryAgain)
         {
             status = range.Refresh();
             if (status == Status.Ok && range.Slot.Backing is not null)
             {
-                status = Pour(ref range, rearm: true, new Outlet(range.Tracking.Sinks, sink, sink.Epoch), out ulong collected);
+                status = Pour(ref range, rearm: true, Taken(range, sink.Epoch), out ulong collected);
                 found += collected;
+            }
+            else if (status == Status.Ok && range.Slot.ByGeneration)
+            {
+                long swapped = 0;
+                status = new DenseSwap(range.Space, range.Slot, range.Tracking, sink).Take(range.Start, range.End, ref swapped);
+                SpaceCounters.Add(ref range.Space.Counters.Mine.PagesTaken, swapped);
+                found += (ulong)swapped;
             }
             else if (status == Status.Ok)
             {
-                long taken = 0;
-                status = new SegmentWalk(range.Space, range.Slot).TakeFreezing(range.Start, range.End, range.Tracking, sink, ref taken);
+                var walk = new HarvestWalk(range.Space, range.Slot, range.Tracking, sink, dense);
+                status = walk.Take(range.Start, range.End, out long taken);
                 SpaceCounters.Add(ref range.Space.Counters.Mine.PagesTaken, taken);
                 found += (ulong)taken;
             }
@@ -119,11 +132,14 @@ internal static unsafe class Collector
         return status;
     }
 
+    private static Outlet Taken(in DirtyRange range, PinnedBitmap bitmap) =>
+        new(range.Tracking.Sinks, range.Sink, bitmap, range.Tracking);
+
     /// <summary>Takes the dirty ones of <paramref name="bits"/> and moves them into the epoch, where a failure cannot lose them.</summary>
     private static int CollectWord(in DirtyRange range, ulong page, ulong bits)
     {
         DirtySink sink = range.Sink;
-        var into = new Outlet(range.Tracking.Sinks, sink, sink.Log);
+        var into = Taken(range, sink.Log);
         int status = Status.Ok;
         ulong taken;
         if (range.Slot.Backing is not null)

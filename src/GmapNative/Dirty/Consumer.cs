@@ -1,3 +1,5 @@
+using System;
+using System.Collections.Generic;
 using System.Threading;
 using GmapNative.Memory;
 using GmapNative.Space;
@@ -11,7 +13,7 @@ namespace GmapNative.Dirty;
 /// <param name="space">The space; it cannot end while a consumer is open.</param>
 /// <param name="slot">The slot, or <see cref="AllSlots"/>.</param>
 /// <param name="kind">How it begins, and what a discard is to it.</param>
-internal sealed unsafe class Consumer(AddressSpace space, uint slot, ConsumerKind kind) : IDirtyConsumer
+internal sealed unsafe partial class Consumer(AddressSpace space, uint slot, ConsumerKind kind) : IDirtyConsumer
 {
     /// <summary><c>GMAP_ALL_SLOTS</c>: whatever logs, now or later. No slot has this number.</summary>
     public const uint AllSlots = uint.MaxValue;
@@ -21,6 +23,7 @@ internal sealed unsafe class Consumer(AddressSpace space, uint slot, ConsumerKin
     private readonly Lock _gate = new();
     private Part[] _parts = [];
     private State _state;
+    private int _inEpoch; // how many of the parts the epoch that is begun looked at: the first ones
     private ulong _epochs;
 
     private enum State
@@ -74,54 +77,6 @@ internal sealed unsafe class Consumer(AddressSpace space, uint slot, ConsumerKin
         }
     }
 
-    /// <summary>See <c>gmap_consumer_open</c>.</summary>
-    public static int TryOpen(AddressSpace space, uint slot, ConsumerKind kind, out Consumer? consumer)
-    {
-        consumer = null;
-        if (space.Epochs.IsCallerInside())
-        {
-            return Status.Deadlock;
-        }
-        using (space.Configuration.Hold())
-        {
-            if (space.IsDead || (slot != AllSlots && space.Map.ById(slot)?.Tracking is null))
-            {
-                return space.IsDead ? Status.BadHandle : Status.NoEntry;
-            }
-            var opened = new Consumer(space, slot, kind);
-            int status = opened.Enlist();
-            if (status != Status.Ok)
-            {
-                opened.Discharge();
-                return status;
-            }
-            consumer = opened;
-            return Status.Ok;
-        }
-    }
-
-    /// <summary>See <c>gmap_consumer_close</c>.</summary>
-    public int Close()
-    {
-        if (space.Epochs.IsCallerInside())
-        {
-            return Status.Deadlock;
-        }
-        using (space.Configuration.Hold())
-        {
-            using (_gate.Hold())
-            {
-                if (_state is State.Busy or State.Closed)
-                {
-                    return _state == State.Busy ? Status.Busy : Status.BadHandle;
-                }
-                _state = State.Closed;
-            }
-            Discharge();
-            return Status.Ok;
-        }
-    }
-
     /// <summary>See <c>gmap_consumer_begin</c>.</summary>
     public int Begin(bool rearm, out ConsumerEpoch epoch)
     {
@@ -142,22 +97,26 @@ internal sealed unsafe class Consumer(AddressSpace space, uint slot, ConsumerKin
         }
         int status = Collect(parts, rearm, out bool any);
         Probe.At(Place.Collected);
-        if (any && status == Status.Ok)
+        if (any && status == Status.Ok && !Probe.LeavesOut(Step.BeginWithoutGrace))
         {
             status = Harvester.WaitForGrace(space); // younger than every pour into the epoch (rule 10)
         }
-        using (_gate.Hold())
-        {
-            _state = status == Status.Ok ? State.Begun : State.Idle; // else what was collected waits in the epoch
-            _epochs += status == Status.Ok ? 1UL : 0;
-            epoch = new ConsumerEpoch { Number = _epochs, Slots = (ulong)parts.Length };
-        }
+        // While nobody else can commit or close: afterwards the epochs of slots that went may be freed, and the space may end.
         for (int i = 0; any && status == Status.Ok && i < parts.Length; i++)
         {
             epoch.DirtyPages += parts[i].Sink.Epoch.Count(0, parts[i].Pages);
         }
         SpaceCounters.Add(ref space.Counters.Mine.Epochs, status == Status.Ok ? 1 : 0);
         SpaceCounters.Add(ref space.Counters.Mine.PagesHarvested, (long)epoch.DirtyPages);
+        using (_gate.Hold())
+        {
+            _state = status == Status.Ok ? State.Begun : State.Idle; // else what was collected waits in the epoch
+            _inEpoch = parts.Length;
+            _epochs += status == Status.Ok ? 1UL : 0;
+            epoch.Number = _epochs;
+            epoch.Slots = (ulong)parts.Length;
+        }
+        Probe.At(Place.EpochBegun);
         return status;
     }
 
@@ -189,11 +148,11 @@ internal sealed unsafe class Consumer(AddressSpace space, uint slot, ConsumerKin
         {
             if (_state != State.Begun)
             {
-                return _state == State.Closed ? Status.BadHandle : Status.Invalid;
+                return NotBegun();
             }
             ulong index = resume >> PageBits;
             ulong page = resume & ((1UL << PageBits) - 1);
-            for (; index < (ulong)_parts.Length; index++, page = 0)
+            for (; index < (ulong)_inEpoch; index++, page = 0)
             {
                 Part part = _parts[index];
                 runs.Slot = part.Slot.Id;
@@ -277,66 +236,6 @@ internal sealed unsafe class Consumer(AddressSpace space, uint slot, ConsumerKin
         }
     }
 
-    /// <summary>
-    /// Joins the consumers of every slot that it wants. What is marked in the tables goes to the others first: from the return on it sees
-    /// its own history and nothing else. Under the configuration lock; after a failure <see cref="Discharge"/> undoes what was done.
-    /// </summary>
-    private int Enlist()
-    {
-        bool initiallyDirty = kind == ConsumerKind.InitiallyDirty;
-        foreach (Slot logging in space.Map.Slots)
-        {
-            if (logging.Tracking is not null && Wants(logging.Id))
-            {
-                DirtySink? sink = DirtySink.TryCreate(space.Engine.Arena, logging.Pages, CountsDiscards);
-                if (sink is null)
-                {
-                    return Status.NoMemory;
-                }
-                Add(logging, sink);
-            }
-        }
-        int status = Status.Ok;
-        foreach (Part part in _parts)
-        {
-            if (initiallyDirty)
-            {
-                part.Sink.Log.OrRange(0, part.Pages);
-            }
-            else if (status == Status.Ok && !Probe.LeavesOut(Step.OpenTakesNothing))
-            {
-                var range = new DirtyRange(space, part.Slot, part.Tracking, part.Tracking.BuiltIn, 0, part.Pages);
-                status = Collector.Collect(ref range, rearm: true, out _, out _);
-            }
-            using (part.Tracking.Hold())
-            {
-                part.Tracking.Add(part.Sink);
-            }
-        }
-        space.Consumers = [.. space.Consumers, this];
-        // Who stores by a right from before the take is not seen any more: wait for them, and for marks that know the old consumers.
-        return status == Status.Ok && !initiallyDirty ? space.Limbo.GraceAndReclaim() : status;
-    }
-
-    /// <summary>Leaves all slots and gives the logs back. Under the configuration lock; nobody else uses the consumer.</summary>
-    private void Discharge()
-    {
-        space.Consumers = System.Array.FindAll(space.Consumers, one => one != this);
-        foreach (Part part in _parts)
-        {
-            using (part.Tracking.Hold())
-            {
-                part.Tracking.Remove(part.Sink);
-            }
-        }
-        space.Epochs.WaitForCalls(); // marks that are under way
-        foreach (Part part in _parts)
-        {
-            part.Sink.Free();
-        }
-        _parts = [];
-    }
-
     private int Collect(Part[] parts, bool rearm, out bool any)
     {
         any = false;
@@ -363,7 +262,7 @@ internal sealed unsafe class Consumer(AddressSpace space, uint slot, ConsumerKin
         {
             _ = range.Sink.MoveOut(0, range.Count);
             bool any = range.Sink.Epoch.Any(0, range.Count);
-            Collector.Bump(range, any);
+            Collector.Bump(range, any && !Probe.LeavesOut(Step.WithdrawnWithoutBump));
             return any;
         }
     }
@@ -372,21 +271,24 @@ internal sealed unsafe class Consumer(AddressSpace space, uint slot, ConsumerKin
     {
         if (_state != State.Begun)
         {
-            return _state == State.Closed ? Status.BadHandle : _state == State.Busy ? Status.Busy : Status.Invalid;
+            return NotBegun();
         }
         _state = State.Idle;
         return Status.Ok;
     }
 
-    /// <summary>The part of a slot: the one that logs now, else the one that went last.</summary>
+    private int NotBegun() =>
+        _state == State.Closed ? Status.BadHandle : _state == State.Busy ? Status.Busy : Status.Invalid;
+
+    /// <summary>The part of a slot: the one that logs now, else the one that went last; in an epoch, of those that it looked at.</summary>
     private int FindPart(uint slotId, ulong first, ulong count, State needed, out Part? part)
     {
         part = null;
         if (_state == State.Closed || _state != needed)
         {
-            return _state == State.Closed ? Status.BadHandle : Status.Invalid;
+            return NotBegun();
         }
-        foreach (Part one in _parts)
+        foreach (Part one in _state == State.Begun ? _parts.AsSpan(0, _inEpoch) : _parts)
         {
             part = one.Slot.Id == slotId ? one : part; // the order is the one in which they came
         }
@@ -398,14 +300,28 @@ internal sealed unsafe class Consumer(AddressSpace space, uint slot, ConsumerKin
     /// <summary>Whether nothing can come from a slot any more. Under its harvest lock.</summary>
     private static bool IsFinished(Part part) => part.Tracking.IsRetired && !part.Sink.Log.Any(0, part.Pages);
 
+    /// <summary>Of each part it is looked once whether it is finished: a slot may be retired meanwhile.</summary>
     private void LetGo()
     {
-        Part[] gone = System.Array.FindAll(_parts, IsFinished);
-        _parts = System.Array.FindAll(_parts, part => !IsFinished(part));
-        foreach (Part part in gone)
+        List<Part> left = new(_parts.Length);
+        foreach (Part part in _parts)
         {
-            part.Sink.Free();
+            bool finished;
+            using (part.Tracking.Gate.Hold())
+            {
+                finished = IsFinished(part);
+            }
+            Probe.At(Place.PartLooked);
+            if (finished)
+            {
+                part.Sink.Free();
+            }
+            else
+            {
+                left.Add(part);
+            }
         }
+        _parts = [.. left];
     }
 }
 

@@ -48,7 +48,8 @@ internal static unsafe class Harvester
         DirtySink sink = range.Sink;
         using (range.Tracking.Gate.Hold())
         {
-            status = Collector.Pour(ref range, rearm: Probe.LeavesOut(Step.GetTakes), new Outlet(null, sink, sink.Log), out _);
+            var into = new Outlet(null, sink, sink.Log, range.Tracking);
+            status = Collector.Pour(ref range, rearm: Probe.LeavesOut(Step.GetTakes), into, out _);
             for (ulong done = 0; status == Status.Ok && done < count; done += 64)
             {
                 ulong bits = (sink.Log.Peek(first + done) | sink.Epoch.Peek(first + done)) & range.MaskAt(done);
@@ -186,10 +187,10 @@ internal static unsafe class Harvester
         }
     }
 
-    /// <summary>The grace of a harvest; a status.</summary>
+    /// <summary>The grace of a harvest that has bumped; a status.</summary>
     internal static int WaitForGrace(AddressSpace space)
     {
-        int status = Probe.LeavesOut(Step.NoGrace) ? Status.Ok : space.Epochs.WaitForGrace();
+        int status = Probe.LeavesOut(Step.NoGrace) ? Status.Ok : space.Epochs.WaitForGrace(bumped: true);
         if (Probe.LeavesOut(Step.BumpAfterGrace))
         {
             space.Tree.BumpGeneration();
@@ -207,12 +208,10 @@ internal static unsafe class Harvester
             case End.DeliverRuns:
                 DeliverRuns(range, ref handout);
                 break;
-            case End.Deliver:
-                Zero(handout.Bitmap, range.Count);
-                Deliver(range, ref handout);
-                break;
             default:
-                Deliver(range, ref handout);
+                // The caller's buffer, checked to have (count + 63) / 64 words; only holders of the harvest lock change an epoch.
+                bool or = handout.End == End.DeliverByOr;
+                handout.Dirty += range.Sink.Epoch.DeliverAlone(range.First, range.Count, handout.Bitmap, or);
                 break;
         }
     }
@@ -230,23 +229,6 @@ internal static unsafe class Harvester
         }
     }
 
-    /// <summary>Moves the epoch into the caller's bitmap by OR.</summary>
-    private static void Deliver(in DirtyRange range, ref Handout handout)
-    {
-        PinnedBitmap epoch = range.Sink.Epoch;
-        ulong end = range.First + range.Count;
-        for (ulong at = epoch.Skip(range.First, end); at < end; at = epoch.Skip(at, end))
-        {
-            ulong offset = (at - range.First) & ~63UL;
-            ulong bits = epoch.Peek(range.First + offset) & range.MaskAt(offset);
-            handout.Bitmap[offset / 64] |= bits; // the caller's buffer, checked to have (count + 63) / 64 words
-            epoch.ClearAlone(range.First + offset, bits); // only holders of the harvest lock change an epoch
-            handout.Dirty += (ulong)BitOperations.PopCount(bits);
-            at = range.First + offset + 64;
-        }
-        epoch.Forget(range.First, range.Count);
-    }
-
     /// <summary>Moves the epoch into the caller's runs, as far as there is room: the rest stays for the next harvest.</summary>
     private static void DeliverRuns(in DirtyRange range, ref Handout handout)
     {
@@ -258,6 +240,23 @@ internal static unsafe class Harvester
 
     private static void Zero(ulong* bitmap, ulong count) =>
         new System.Span<ulong>(bitmap, (int)((count + 63) / 64)).Clear(); // the caller's buffer, as above
+
+    /// <summary>See <c>gmap_dirty_rate</c>. No entry is looked at, nothing is taken.</summary>
+    public static int Rate(AddressSpace space, uint slotId, out RateReading reading)
+    {
+        reading = default;
+        using var stay = new Stay(space);
+        SlotTracking? tracking = space.Map.ById(slotId)?.Tracking;
+        if (tracking is null || space.IsDead)
+        {
+            return space.IsDead ? Status.BadHandle : Status.NoEntry;
+        }
+        using (tracking.Gate.Hold())
+        {
+            reading = tracking.Rate.Read();
+        }
+        return Status.Ok;
+    }
 
     private static void Count(AddressSpace space, long begin)
     {

@@ -9,8 +9,10 @@ namespace GmapNative.Memory;
 /// <param name="timeoutNanoseconds">How long to wait for views; 0: for ever.</param>
 /// <param name="kick">Told which vcpu has not left.</param>
 /// <param name="everywhere">The views of all spaces.</param>
-internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kick, ViewList everywhere)
+/// <param name="words">The space's generation, which polling threads look at; alive as long as the space.</param>
+internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kick, ViewList everywhere, SpaceWords* words)
 {
+    private const ulong NotTold = ulong.MaxValue; // no generation: threads that poll know nothing of a grace yet
     private const int SpinsBeforeYield = 64;
     private const long YieldNanoseconds = 100_000; // by time, not by count: on a busy machine one yield may take milliseconds
     private const long SleepNanoseconds = 50_000;
@@ -75,12 +77,17 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
     /// <see cref="Status.NotPermitted"/> where the barrier is refused. The caller is in no section and holds neither an entry's lock
     /// nor the pool's.
     /// </summary>
-    public int WaitForGrace() => WaitForGrace(timeoutNanoseconds);
+    /// <param name="bumped">
+    /// The generation was raised after the last change that the grace is for: threads that poll are told already.
+    /// </param>
+    public int WaitForGrace(bool bumped = false) => WaitForGrace(timeoutNanoseconds, bumped);
 
     /// <summary>The same with a time of its own; 0: for ever.</summary>
-    public int WaitForGrace(ulong timeout)
+    public int WaitForGrace(ulong timeout, bool bumped = false)
     {
         long start = Clock.Now;
+        ulong since = bumped ? Volatile.Read(ref words->Generation) : NotTold;
+        since -= Probe.LeavesOut(Step.AnswerOfBefore) ? 1UL : 0;
         Interlocked.Increment(ref _gracePeriods);
         int status = ProcessBarrier.Issue() ? WaitForLibrary(start, timeout) : Status.NotPermitted;
         foreach (View view in _views.All)
@@ -89,7 +96,7 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
             {
                 break;
             }
-            status = WaitForWord(ref view.InsideWord, view, start, timeout);
+            status = WaitForView(view, start, timeout, ref since);
         }
         long waited = Clock.Since(start);
         Interlocked.Add(ref _graceNanoseconds, waited);
@@ -113,17 +120,17 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
         _ = WaitForLibrary(start, 0);
         foreach (View view in _views.All)
         {
-            _ = WaitForWord(ref view.CallWord, null, start, 0);
+            _ = WaitForWord(ref view.CallWord, start, 0);
         }
         Probe.At(Place.CallsEnded);
     }
 
-    private int WaitForLibrary(long start, ulong timeout)
+    private static int WaitForLibrary(long start, ulong timeout)
     {
         int status = Status.Ok;
         for (int slot = 0; slot < LibrarySections.Count && status == Status.Ok; slot++)
         {
-            status = WaitForWord(ref LibrarySections.Word(slot), null, start, timeout);
+            status = WaitForWord(ref LibrarySections.Word(slot), start, timeout);
         }
         return status;
     }
@@ -141,28 +148,73 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
         }
     }
 
-    private int WaitForWord(ref ulong word, View? view, long start, ulong timeout)
+    /// <summary>
+    /// Waits until the section of a view has ended or begun anew: its word changes, or it has answered to a generation of
+    /// <paramref name="since"/> or later (rule 6).
+    /// </summary>
+    private int WaitForView(View view, long start, ulong timeout, ref ulong since)
     {
-        ulong seen = Volatile.Read(ref word);
-        if (!View.IsInside(seen))
+        ulong seen = view.Inside;
+        var waiting = new Waiting(start, timeout);
+        int status = Status.Ok;
+        while (status == Status.Ok && View.IsInside(seen) && view.Inside == seen && view.Generation < since)
         {
-            return Status.Ok;
-        }
-        long nextKick = KickAfterNanoseconds;
-        for (int round = 0; Volatile.Read(ref word) == seen; round++)
-        {
-            Probe.At(Place.Waiting);
-            if (round < SpinsBeforeYield)
+            if (since == NotTold && waiting.IsLong)
             {
-                Thread.SpinWait(8);
-                continue;
+                since = Interlocked.Increment(ref words->Generation); // it may be a thread that polls
+                Probe.At(Place.GenerationBumped);
             }
-            long elapsed = Clock.Since(start);
-            if (view is not null && kick is not null && elapsed >= nextKick)
+            if (kick is not null && waiting.KicksNow())
             {
                 Kick(kick, view.Vcpu);
-                nextKick = elapsed + KickAgainNanoseconds;
             }
+            status = waiting.Round();
+        }
+        return status;
+    }
+
+    private static int WaitForWord(ref ulong word, long start, ulong timeout)
+    {
+        ulong seen = Volatile.Read(ref word);
+        var waiting = new Waiting(start, timeout);
+        int status = Status.Ok;
+        while (status == Status.Ok && View.IsInside(seen) && Volatile.Read(ref word) == seen)
+        {
+            status = waiting.Round();
+        }
+        return status;
+    }
+
+    /// <summary>Spins, then yields, then sleeps, until the time is over.</summary>
+    private struct Waiting(long start, ulong timeout)
+    {
+        private long _nextKick = KickAfterNanoseconds;
+        private int _rounds;
+
+        /// <summary>No more spinning.</summary>
+        public readonly bool IsLong => _rounds >= SpinsBeforeYield;
+
+        public bool KicksNow()
+        {
+            long elapsed = IsLong ? Clock.Since(start) : 0;
+            if (elapsed < _nextKick)
+            {
+                return false;
+            }
+            _nextKick = elapsed + KickAgainNanoseconds;
+            return true;
+        }
+
+        public int Round()
+        {
+            Probe.At(Place.Waiting);
+            if (!IsLong)
+            {
+                _rounds++;
+                Thread.SpinWait(8);
+                return Status.Ok;
+            }
+            long elapsed = Clock.Since(start);
             if (timeout != 0 && (ulong)elapsed >= timeout)
             {
                 return Status.TimedOut;
@@ -175,7 +227,7 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
             {
                 Libc.SleepNanoseconds(SleepNanoseconds);
             }
+            return Status.Ok;
         }
-        return Status.Ok;
     }
 }

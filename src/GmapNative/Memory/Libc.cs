@@ -32,6 +32,11 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "mlock", SetLastError = true)]
     public static partial int LockPages(nint address, nuint length);
 
+    /// <summary>memset, which uses what this machine has: the library's own build may not.</summary>
+    [LibraryImport("libc", EntryPoint = "memset")]
+    [SuppressGCTransition]
+    public static partial nint Fill(void* memory, int value, nuint bytes);
+
     [LibraryImport("libc", EntryPoint = "sched_yield")]
     public static partial int Yield();
 

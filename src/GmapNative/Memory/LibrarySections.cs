@@ -25,7 +25,7 @@ internal static unsafe class LibrarySections
             ulong word = Volatile.Read(ref Word(slot));
             if (!View.IsInside(word) && Interlocked.CompareExchange(ref Word(slot), word + 1, word) == word)
             {
-                return slot; // the compare-and-swap is the fence of rule 6
+                return slot; // the compare-and-swap is the fence of rule 6, and that of a mark (rule 15)
             }
             slot = (slot + 1) % Count;
             if (tries % Count == 0)

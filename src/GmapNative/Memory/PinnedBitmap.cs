@@ -10,7 +10,7 @@ namespace GmapNative.Memory;
 /// said. One bit more for each block of 64 words says that a word of it may not be zero: whoever sets a bit sets the word first and
 /// the block's bit after it, and a clean guest costs next to nothing to look through.
 /// </summary>
-internal sealed unsafe class PinnedBitmap
+internal sealed unsafe partial class PinnedBitmap
 {
     private const int WordBits = 64;
     private const int BlockWords = 64;
@@ -126,19 +126,11 @@ internal sealed unsafe class PinnedBitmap
         return set;
     }
 
-    /// <summary>Sets a run of bits; the number that were clear before.</summary>
-    public ulong OrRange(ulong first, ulong count)
+    /// <summary>Sets every bit, by plain stores: while nobody else knows the bitmap.</summary>
+    public void SetAll()
     {
-        ulong added = 0;
-        ulong end = first + count;
-        while (first < end)
-        {
-            int offset = (int)(first % WordBits);
-            int length = (int)Math.Min(WordBits - (ulong)offset, end - first);
-            added += (ulong)OrWord(first / WordBits, RunMask(offset, length));
-            first += (ulong)length;
-        }
-        return added;
+        Fill(_words, Bits);
+        Fill(_blocks, (Bits + BlockBits - 1) / BlockBits);
     }
 
     /// <summary>Clears bits first..first+63 where <paramref name="mask"/> has ones.</summary>
@@ -161,6 +153,14 @@ internal sealed unsafe class PinnedBitmap
         int shift = (int)(first % WordBits);
         ulong low = LoadWord(index) >> shift;
         return shift == 0 ? low : low | (LoadWord(index + 1) << (WordBits - shift));
+    }
+
+    /// <summary>As <see cref="Peek"/>; where its block is clear the word is not looked at.</summary>
+    public ulong PeekSparse(ulong first)
+    {
+        ulong block = first / BlockBits;
+        bool blank = first % WordBits == 0 && (Volatile.Read(ref _blocks[block / WordBits]) >> (int)(block % WordBits) & 1) == 0;
+        return blank ? 0 : Peek(first);
     }
 
     /// <summary>
@@ -236,13 +236,93 @@ internal sealed unsafe class PinnedBitmap
             }
             ulong index = at / WordBits;
             ulong stop = Math.Min(((end - 1) / WordBits) + 1, (index | (BlockWords - 1)) + 1);
-            int zeroes = new ReadOnlySpan<ulong>(_words + index, (int)(stop - index)).IndexOfAnyExcept(0UL);
-            if (zeroes >= 0)
+            int zeroes = ZeroScan.First(_words + index, (int)(stop - index));
+            if (index + (ulong)zeroes < stop)
             {
                 return Math.Max(at, (index + (ulong)zeroes) * WordBits);
             }
         }
         return end;
+    }
+
+    /// <summary>
+    /// Moves the bits of a range into <paramref name="target"/>, whose bit 0 is bit <paramref name="first"/> of this: beside what is
+    /// there, or in its place. Without locked instructions: while nobody else changes the bitmap. How many there were.
+    /// </summary>
+    public ulong DeliverAlone(ulong first, ulong count, ulong* target, bool or)
+    {
+        ulong moved = 0;
+        for (ulong done = 0; done < count;)
+        {
+            ulong at = first + done;
+            ulong stop = Math.Min(count, (at | (BlockBits - 1)) + 1 - first); // the end of the block, rounded up to words of the target
+            stop = Math.Min((stop + WordBits - 1) & ~(WordBits - 1UL), count);
+            if (NextBlock(at / BlockBits) > (first + stop - 1) / BlockBits)
+            {
+                if (!or)
+                {
+                    new Span<ulong>(target + (done / WordBits), (int)((stop - done + WordBits - 1) / WordBits)).Clear();
+                }
+            }
+            else
+            {
+                moved += DeliverBlock(first, done, stop, target, or);
+            }
+            done = stop;
+        }
+        ForgetAlone(first, count);
+        return moved;
+    }
+
+    private ulong DeliverBlock(ulong first, ulong done, ulong stop, ulong* target, bool or)
+    {
+        ulong moved = 0;
+        if (first % WordBits == 0)
+        {
+            // Words of ours, and of the caller's buffer, which has (count + 63) / 64.
+            moved = MoveWords(_words + ((first + done) / WordBits), target + (done / WordBits), (int)((stop - done) / WordBits), or);
+            done = stop & ~(WordBits - 1UL);
+        }
+        for (; done < stop; done += WordBits)
+        {
+            ulong bits = Peek(first + done) & RunMask(0, (int)Math.Min(WordBits, stop - done));
+            target[done / WordBits] = or ? target[done / WordBits] | bits : bits;
+            ClearAlone(first + done, bits);
+            moved += (ulong)BitOperations.PopCount(bits);
+        }
+        return moved;
+    }
+
+    private static ulong MoveWords(ulong* from, ulong* to, int words, bool or)
+    {
+        const int Line = 8;
+        ulong moved = 0;
+        int at = 0;
+        for (; words - at >= Line; at += Line)
+        {
+            if (!ZeroScan.IsZeroLine(from + at))
+            {
+                moved += MoveLine(from + at, to + at, Line, or);
+            }
+            else if (!or)
+            {
+                ZeroScan.ClearLine(to + at);
+            }
+        }
+        return moved + MoveLine(from + at, to + at, words - at, or);
+    }
+
+    private static ulong MoveLine(ulong* from, ulong* to, int words, bool or)
+    {
+        int moved = 0;
+        for (int i = 0; i < words; i++)
+        {
+            ulong bits = from[i];
+            to[i] = or ? to[i] | bits : bits;
+            from[i] = 0;
+            moved += BitOperations.PopCount(bits);
+        }
+        return (ulong)moved;
     }
 
     /// <summary>
@@ -254,6 +334,16 @@ internal sealed unsafe class PinnedBitmap
         for (ulong block = NextBlock((first + BlockBits - 1) / BlockBits); block < end; block = NextBlock(block + 1))
         {
             ForgetBlock(block);
+        }
+    }
+
+    /// <summary>As <see cref="Forget"/> without locked instructions: while nobody else changes the bitmap.</summary>
+    private void ForgetAlone(ulong first, ulong count)
+    {
+        ulong end = first + count == Bits ? (Bits + BlockBits - 1) / BlockBits : (first + count) / BlockBits;
+        for (ulong block = NextBlock((first + BlockBits - 1) / BlockBits); block < end; block = NextBlock(block + 1))
+        {
+            _blocks[block / WordBits] &= ~(1UL << (int)(block % WordBits));
         }
     }
 
@@ -272,6 +362,20 @@ internal sealed unsafe class PinnedBitmap
     private ulong LoadWord(ulong index) => index * WordBits < Bits ? Volatile.Read(ref _words[index]) : 0;
 
     private static ulong WordsFor(ulong bits) => (bits + WordBits - 1) / WordBits;
+
+    /// <summary>A word at a time: a slot may have more words than a span can.</summary>
+    private static void Fill(ulong* words, ulong bits)
+    {
+        ulong whole = bits / WordBits;
+        for (ulong i = 0; i < whole; i++)
+        {
+            words[i] = ulong.MaxValue; // inside the region, as the last one
+        }
+        if (bits % WordBits != 0)
+        {
+            words[whole] = RunMask(0, (int)(bits % WordBits));
+        }
+    }
 
     private int OrWord(ulong index, ulong mask)
     {

@@ -76,34 +76,31 @@ internal sealed unsafe class TablePool : IDisposable
     /// <summary>A table of this kind, contents unspecified; 0 when the arena is exhausted.</summary>
     public nint TryAllocate(TableKind kind)
     {
-        if (_arena.FailsNow())
+        nint table = 0;
+        return TryAllocate(kind, new Span<nint>(ref table)) == 0 ? 0 : table;
+    }
+
+    /// <summary>Several at once, by their addresses where they can be; fewer than asked for when the arena is exhausted.</summary>
+    public int TryAllocate(TableKind kind, Span<nint> tables)
+    {
+        int wanted = 0;
+        while (wanted < tables.Length && !_arena.FailsNow())
         {
-            return 0;
+            wanted++;
         }
         _gate.Enter();
-        int block = _partial[(int)kind];
-        if (block == None)
+        int got = 0;
+        while (got < wanted && TryTake(kind, tables[got..wanted], out int taken))
         {
-            block = TakeEmptyBlock(kind);
+            got += taken;
         }
-        nint table = 0;
-        if (block != None)
-        {
-            int slot = BitOperations.TrailingZeroCount(_blocks[block].Free);
-            _blocks[block].Free &= _blocks[block].Free - 1;
-            if (_blocks[block].Free == 0)
-            {
-                Unlink(block);
-            }
-            _live[(int)kind]++;
-            table = _arena.Start + (block * (nint)Arena.BlockBytes) + (slot * TableKinds.BytesOf(kind));
-        }
+        _live[(int)kind] += got;
         _gate.Exit();
-        if (table == 0)
+        if (got < wanted)
         {
             Tell.MemoryRefused("table: the arena's limit or the machine's memory");
         }
-        return table;
+        return got;
     }
 
     /// <summary>Takes a table back. The caller knows that nobody reads it any more.</summary>
@@ -139,6 +136,34 @@ internal sealed unsafe class TablePool : IDisposable
     }
 
     public void Dispose() => _metadata.Dispose();
+
+    /// <summary>As many as one block has.</summary>
+    private bool TryTake(TableKind kind, Span<nint> tables, out int taken)
+    {
+        taken = 0;
+        int block = _partial[(int)kind];
+        if (block == None)
+        {
+            block = TakeEmptyBlock(kind);
+        }
+        if (block == None)
+        {
+            return false;
+        }
+        nint start = _arena.Start + (block * (nint)Arena.BlockBytes);
+        int size = TableKinds.BytesOf(kind);
+        uint free = _blocks[block].Free;
+        for (; free != 0 && taken < tables.Length; free &= free - 1)
+        {
+            tables[taken++] = start + (BitOperations.TrailingZeroCount(free) * size);
+        }
+        _blocks[block].Free = free;
+        if (free == 0)
+        {
+            Unlink(block);
+        }
+        return true;
+    }
 
     private static uint FullMask(TableKind kind)
     {

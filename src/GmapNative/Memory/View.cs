@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Threading;
 
 namespace GmapNative.Memory;
@@ -52,12 +53,24 @@ internal sealed unsafe class View
 
     public ref ulong InsideWord => ref _words->Inside;
 
+    /// <summary>
+    /// Sections that began before the space had this generation are over, also where the inside word stands still (rule 6).
+    /// </summary>
+    public ulong Generation => Volatile.Read(ref _words->Generation);
+
     /// <summary>Odd while a call of the owner resolves a fault.</summary>
     public ref ulong CallWord => ref _words->Call;
 
     public static bool IsInside(ulong word) => (word & 1) != 0;
 
+    /// <summary>Pages that became dirty through this view: the header counts its own, the owner's faults theirs.</summary>
+    public ulong Granted => Volatile.Read(ref _words->Granted);
+
+    /// <summary>Counts pages that a fault made dirty. On the owner's thread, which alone writes the word.</summary>
+    public void CountGranted(ulong pages) => Volatile.Write(ref _words->Granted, _words->Granted + pages);
+
     /// <summary>Begins a section, ending one that is open (rule 5).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Enter()
     {
         Volatile.Write(ref _words->Inside, (_words->Inside | 1) + 2);
@@ -67,12 +80,13 @@ internal sealed unsafe class View
         }
         Probe.At(Place.ViewEntered);
         var space = (SpaceWords*)Volatile.Read(ref *(nint*)&_words->Space);
-        _words->Generation = Volatile.Read(ref space->Generation);
+        Volatile.Write(ref _words->Generation, Volatile.Read(ref space->Generation));
     }
 
     /// <summary>
     /// Begins the section of a fault: <see cref="Enter"/>, and the call word, which a change of configuration waits for.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void EnterCall()
     {
         Volatile.Write(ref _words->Call, _words->Call + 1);

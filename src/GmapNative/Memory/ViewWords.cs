@@ -8,6 +8,12 @@ internal struct SpaceWords
 {
     public const int Bytes = 16;
 
+    /// <summary>Of tables that answer "ask the library": no cache entry has it, and no grace takes it for an answer (rule 6).</summary>
+    public const ulong ClosedGeneration = 1;
+
+    /// <summary>What a space begins with.</summary>
+    public const ulong FirstGeneration = 2;
+
     public ulong Asce;
     public ulong Generation;
 }
@@ -26,7 +32,8 @@ internal unsafe struct ViewWords
     public ulong Generation;
     public ulong AskAddress;
     public ulong Call;
-    public fixed ulong Reserved0[4];
+    public ulong Granted;
+    public fixed ulong Reserved0[3];
     public SpaceWords* Space;
     public ulong Vcpu;
     public uint Version;

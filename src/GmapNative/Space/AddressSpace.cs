@@ -25,7 +25,7 @@ internal sealed unsafe class AddressSpace : ICounted
         _words = words;
         _limit = options.Limit;
         Tree = tree;
-        Epochs = new Epochs(engine.Options.GraceTimeoutNanoseconds, engine.Options.Kick, Engine.Views) { Space = Number };
+        Epochs = new Epochs(engine.Options.GraceTimeoutNanoseconds, engine.Options.Kick, Engine.Views, words) { Space = Number };
         Limbo = new Limbo(this);
         Faults = new FaultResolver(this);
         Host = new HostAccess(this);

@@ -15,7 +15,7 @@ internal readonly struct DenseSwap(AddressSpace space, Slot slot, SlotTracking t
     private const int Bulk = 64;
     private const int WordShift = GuestAddress.PageShift + 6; // of the bytes that a word of bits stands for
 
-    private readonly Outlet _into = new(tracking.Sinks, sink, sink.Epoch);
+    private readonly Outlet _into = new(tracking.Sinks, sink, sink.Epoch, tracking);
     private readonly Freezing _freezing = space.Engine.Options.Freezing;
 
     private DenseTake Taker => new(space, slot, _into, rearm: true, isEpoch: true);

@@ -1,3 +1,4 @@
+using System;
 using System.Numerics;
 using GmapNative.Bits;
 using GmapNative.Memory;
@@ -18,6 +19,7 @@ namespace GmapNative.Space;
 internal readonly struct DenseTake(AddressSpace space, Slot slot, Outlet log, bool rearm = true, bool isEpoch = false)
 {
     private const int WordPages = DenseBits.WordPages;
+    private const int Batch = 64;
 
     /// <summary>Takes start..end-1 (page aligned, inside the slot). Returns the number of pages found.</summary>
     public long Take(ulong start, ulong end)
@@ -98,14 +100,17 @@ internal readonly struct DenseTake(AddressSpace space, Slot slot, Outlet log, bo
         DenseBits dense = table.Dense;
         int last = GuestAddress.SegmentIndex(end - 1) + 1;
         int next = GuestAddress.SegmentIndex(start);
-        for (int index = table.NextFlagged(next, last); index < last; index = table.NextFlagged(next, last))
+        Span<int> batch = stackalloc int[Batch];
+        for (int count = table.Flagged(ref next, last, batch); count != 0; count = table.Flagged(ref next, last, batch))
         {
-            next = index + 1;
-            ulong segment = region + ((ulong)index << GuestAddress.SegmentShift);
-            bool whole = segment >= start && end - segment >= GuestAddress.SegmentSize;
-            taken += whole
-                ? TakeSegment(table.Cell(index), dense.Segment(index), segment)
-                : TakePart(table.Cell(index), dense.Segment(index), segment, start, end);
+            foreach (int index in batch[..count])
+            {
+                ulong segment = region + ((ulong)index << GuestAddress.SegmentShift);
+                bool whole = segment >= start && end - segment >= GuestAddress.SegmentSize;
+                taken += whole
+                    ? TakeSegment(table.Cell(index), dense.Segment(index), segment)
+                    : TakePart(table.Cell(index), dense.Segment(index), segment, start, end);
+            }
         }
         return table.Retiring.Origin != 0 ? taken + TakeRetiring(table.Retiring, region, start, end) : taken;
     }

@@ -70,7 +70,8 @@ internal sealed class DirtySink
 /// <param name="sinks">The consumers of the slot; null: nobody.</param>
 /// <param name="own">Whose <paramref name="bitmap"/> it is.</param>
 /// <param name="bitmap">The log or the epoch of that consumer.</param>
-internal readonly struct Outlet(DirtySink[]? sinks, DirtySink? own, PinnedBitmap? bitmap)
+/// <param name="counted">The slot whose rate counts what comes; null: it does not count. Under the slot's harvest lock then.</param>
+internal readonly struct Outlet(DirtySink[]? sinks, DirtySink? own, PinnedBitmap? bitmap, SlotTracking? counted = null)
 {
     private readonly DirtySink[]? _others = sinks?.Length > 1 ? sinks : null;
 
@@ -82,6 +83,7 @@ internal readonly struct Outlet(DirtySink[]? sinks, DirtySink? own, PinnedBitmap
     /// <summary>Sets bits first..first+63 as <paramref name="mask"/> says.</summary>
     public void Or(ulong first, ulong mask)
     {
+        Count(first, mask);
         _ = bitmap?.Or(first, mask);
         Probe.At(Place.FirstPoured);
         if (_others is not null)
@@ -93,6 +95,7 @@ internal readonly struct Outlet(DirtySink[]? sinks, DirtySink? own, PinnedBitmap
     /// <summary>The same by plain stores into the bitmap: while nobody else changes it (an epoch, under the harvest lock).</summary>
     public void OrAlone(ulong first, ulong mask)
     {
+        Count(first, mask);
         bitmap?.OrAlone(first, mask);
         Probe.At(Place.FirstPoured);
         if (_others is not null)
@@ -104,6 +107,10 @@ internal readonly struct Outlet(DirtySink[]? sinks, DirtySink? own, PinnedBitmap
     /// <summary>The same for many words (<see cref="PinnedBitmap.OrAlone(ulong, ReadOnlySpan{ulong})"/>).</summary>
     public void OrAlone(ulong first, ReadOnlySpan<ulong> masks)
     {
+        for (int i = 0; counted is not null && i < masks.Length; i++)
+        {
+            Count(first + ((ulong)i * 64), masks[i]);
+        }
         bitmap?.OrAlone(first, masks);
         Probe.At(Place.FirstPoured);
         for (int i = 0; _others is not null && i < masks.Length; i++)
@@ -118,6 +125,10 @@ internal readonly struct Outlet(DirtySink[]? sinks, DirtySink? own, PinnedBitmap
     /// <summary>Sets a run of bits.</summary>
     public void OrRange(ulong first, ulong count)
     {
+        for (ulong at = 0; counted is not null && at < count; at += 64)
+        {
+            Count(first + at, PinnedBitmap.RunMask(0, (int)System.Math.Min(64, count - at)));
+        }
         _ = bitmap?.OrRange(first, count);
         Probe.At(Place.FirstPoured);
         for (int i = 0; _others is not null && i < _others.Length; i++)
@@ -131,6 +142,14 @@ internal readonly struct Outlet(DirtySink[]? sinks, DirtySink? own, PinnedBitmap
 
     /// <summary>Brings the word of a bit near.</summary>
     public void Prefetch(ulong bit) => bitmap?.Prefetch(bit);
+
+    private void Count(ulong first, ulong mask)
+    {
+        if (counted is not null)
+        {
+            counted.Rate.CountTaken(counted.FreshOf(first, mask, looker: sinks is null ? own : null));
+        }
+    }
 
     private void OrOthers(ulong first, ulong mask)
     {

@@ -11,6 +11,7 @@ namespace GmapNative.Space;
 internal static class DirtyTake
 {
     private const ulong LowBits = 0x0101_0101_0101_0101;
+    private const int GroupLines = PageTable.GroupPages / PageTable.LinePages;
     private const ulong Gather = 0x0102_0408_1020_4080;
 
     /// <summary>
@@ -49,6 +50,37 @@ internal static class DirtyTake
             cell.SetSummary(LinesOf(seen & ~mask) << (8 * group));
         }
         return System.Numerics.BitOperations.PopCount(taken);
+    }
+
+    /// <summary>
+    /// Makes everything that is flagged in a page table clean and protected, bits in the epoch first; how many pages. Without <c>LOCK</c>:
+    /// the segment lies wholly in the slot whose harvest turn and lock are held (rule 11). <paramref name="first"/> is its first page.
+    /// </summary>
+    public static long Table(SegmentCell cell, PageTable table, ulong first, in Outlet epoch)
+    {
+        long taken = 0;
+        bool late = Probe.LeavesOut(Step.EntriesBeforeSummary);
+        uint flagged = late ? cell.Summary : cell.TakeSummary(); // before the entries are looked at (rule 11)
+        for (uint left = flagged; left != 0;)
+        {
+            int group = System.Numerics.BitOperations.TrailingZeroCount(left) / GroupLines;
+            uint lines = (left >> (group * GroupLines)) & byte.MaxValue;
+            left &= ~(uint)(byte.MaxValue << (group * GroupLines));
+            ulong pages = table.SoftDirty(group, lines);
+            Probe.At(Place.EntriesRead);
+            if (pages != 0)
+            {
+                epoch.OrAlone(first + ((ulong)group * PageTable.GroupPages), pages);
+                Probe.At(Place.Poured);
+                table.Arm(group, Probe.LeavesOut(Step.ClearBeforePour) ? pages | table.SoftDirty(group, lines) : pages);
+                taken += System.Numerics.BitOperations.PopCount(pages);
+            }
+        }
+        if (late)
+        {
+            cell.ClearSummary(flagged);
+        }
+        return taken;
     }
 
     /// <summary>

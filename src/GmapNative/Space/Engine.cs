@@ -173,7 +173,7 @@ internal sealed unsafe class Engine : IDisposable, ICounted
         new Tables.SegmentTable((ulong)table).Initialize(0, SlotMap.None);
         ClosedSpace = (SpaceWords*)words;
         ClosedSpace->Asce = Asce.For(TableType.Segment, (ulong)table).Value;
-        ClosedSpace->Generation = ulong.MaxValue;
+        ClosedSpace->Generation = SpaceWords.ClosedGeneration;
         return true;
     }
 }

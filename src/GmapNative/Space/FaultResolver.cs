@@ -42,6 +42,9 @@ internal struct FaultOutcome
     public Access Rights;
     public FaultReason Reason;
     public FaultDone Done;
+
+    /// <summary>Pages of a slot whose entries are tracked that became dirty.</summary>
+    public uint Dirtied;
 }
 
 /// <summary>
@@ -69,6 +72,11 @@ internal sealed class FaultResolver(AddressSpace space)
         /// Whether a new entry begins dirty: a write does, and where the tables are not the truth nothing is ever armed.
         /// </summary>
         public bool InstallsDirty => !Slot.IsReadOnly && (IsWrite || !Slot.TracksEntries);
+
+        /// <summary>What counts as dirtied where a page or a leaf of the slot becomes dirty.</summary>
+        public uint DirtiedPage => Slot.TracksEntries ? 1u : 0;
+
+        public uint DirtiedLeaf => Slot.TracksEntries ? (uint)GuestAddress.PageTableEntries : 0;
     }
 
     /// <summary>0, a program-interruption code with a reason, frozen (rule 20), or no memory with nothing changed.</summary>
@@ -79,6 +87,21 @@ internal sealed class FaultResolver(AddressSpace space)
     /// gmap_fault: in a section of the view, which it stays inside. Where the segment is frozen the section ends, and another begins
     /// after the thaw (rules 8 and 20).
     /// </summary>
+    public int Resolve(View view, OwnCounters counters, ulong address, Access access, int thread, out FaultOutcome outcome)
+    {
+        outcome = default;
+        bool write = (access & Access.Write) != 0;
+        var mapped = new MappedAccess(_tree);
+        if (Tell.Time(GmapEvents.Keywords.Faults) != 0 || !mapped.TryResolve(address, write, ref outcome))
+        {
+            return Resolve(view, address, access, thread, out outcome);
+        }
+        counters.Count(write, mapped.Granted);
+        return Status.Ok;
+    }
+
+    /// <summary>The same, by the slots.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     public int Resolve(View view, ulong address, Access access, int thread, out FaultOutcome outcome)
     {
         int status = Resolve(address, access, thread, out outcome);
@@ -90,9 +113,11 @@ internal sealed class FaultResolver(AddressSpace space)
         for (; ; )
         {
             FaultDone done = outcome.Done;
+            uint dirtied = outcome.Dirtied;
             int seen = space.Thaws.Now; // before the look: what thaws after it is told after this
             int status = Resolve(address, access, thread, out outcome);
             outcome.Done |= done;
+            outcome.Dirtied += dirtied;
             if (status != Frozen)
             {
                 return status;
@@ -188,6 +213,7 @@ internal sealed class FaultResolver(AddressSpace space)
             {
                 SpaceCounters.Add(ref _counters.Of(request.Thread).SegmentsMapped);
                 outcome.Done |= FaultDone.Mapped;
+                outcome.Dirtied += dirty ? request.DirtiedLeaf : 0;
                 Probe.At(Place.EntryGrants);
                 SummarizeDirtyLeaf(cell, request, dirty);
             }
@@ -233,6 +259,7 @@ internal sealed class FaultResolver(AddressSpace space)
             {
                 SpaceCounters.Add(ref _counters.Of(request.Thread).SegmentsGranted);
                 outcome.Done |= FaultDone.Granted;
+                outcome.Dirtied += request.DirtiedLeaf;
                 Probe.At(Place.EntryGrants);
                 SummarizeDirtyLeaf(cell, request, true);
             }
@@ -262,6 +289,7 @@ internal sealed class FaultResolver(AddressSpace space)
             {
                 SpaceCounters.Add(ref _counters.Of(request.Thread).PagesGranted);
                 outcome.Done |= FaultDone.Granted;
+                outcome.Dirtied += request.DirtiedPage;
                 Probe.At(Place.EntryGrants);
             }
             return Status.TryAgain;
@@ -300,6 +328,7 @@ internal sealed class FaultResolver(AddressSpace space)
                 SpaceCounters.Add(ref _counters.Of(request.Thread).PagesMapped);
                 bool marks = page.IsDirty && !request.Slot.ByGeneration;
                 outcome.Done |= marks ? FaultDone.Mapped | FaultDone.Granted : FaultDone.Mapped;
+                outcome.Dirtied += marks ? request.DirtiedPage : 0;
                 Probe.At(Place.EntryGrants);
                 cell.SetSummary(marks ? request.Line : 0);
             }

@@ -1,4 +1,5 @@
 using System;
+using System.Threading;
 
 namespace GmapNative.Space;
 
@@ -8,6 +9,8 @@ namespace GmapNative.Space;
 /// </summary>
 internal sealed unsafe class HostAccess(AddressSpace space)
 {
+    private const int NoSection = -1; // the caller's is not known
+
     /// <summary>Copies out of the guest; 0 or the condition of the first byte that has no slot, with nothing copied.</summary>
     public int Read(ulong address, byte* data, nuint size)
     {
@@ -25,7 +28,7 @@ internal sealed unsafe class HostAccess(AddressSpace space)
     }
 
     /// <summary>Copies into the guest: marks and copies in one section, so that a harvest in between waits for the copy.</summary>
-    public int Write(ulong address, byte* data, nuint size)
+    public int Write(ulong address, byte* data, nuint size, int section = NoSection)
     {
         SlotMap map = space.Map;
         int status = Check(map, address, size, write: true);
@@ -33,7 +36,7 @@ internal sealed unsafe class HostAccess(AddressSpace space)
         {
             Slot slot = map.Find(address + done)!;
             nuint length = (nuint)Math.Min(size - done, slot.End - (address + done));
-            Mark(slot, address + done, length);
+            Mark(slot, address + done, length, section);
             Probe.At(Place.HostMarked);
             Buffer.MemoryCopy(data + done, (void*)slot.HostOf(address + done), length, length); // as above
             Probe.At(Place.HostCopied);
@@ -43,25 +46,20 @@ internal sealed unsafe class HostAccess(AddressSpace space)
     }
 
     /// <summary>Marks every page that a range touches; -EFAULT with nothing marked if one has no slot.</summary>
-    public int MarkRange(ulong address, ulong size)
+    public int MarkRange(ulong address, ulong size, int section = NoSection)
     {
         SlotMap map = space.Map;
-        if (Check(map, address, size, write: false) != Status.Ok)
+        Slot? slot = map.Find(address);
+        if (slot is null || size - 1 >= slot.End - address) // nothing, or not in one slot
         {
-            return Status.Fault;
+            return MarkAcross(map, address, size, section);
         }
-        for (ulong done = 0; done < size;)
-        {
-            Slot slot = map.Find(address + done)!;
-            ulong length = Math.Min(size - done, slot.End - (address + done));
-            Mark(slot, address + done, length);
-            done += length;
-        }
+        Mark(slot, address, size, section);
         return Status.Ok;
     }
 
     /// <summary>ORs a bitmap into a slot's log; bit i is page first + i.</summary>
-    public int MarkBitmap(uint slotId, ulong first, ulong count, ulong* bitmap)
+    public int MarkBitmap(uint slotId, ulong first, ulong count, ulong* bitmap, int section = NoSection)
     {
         Slot? slot = space.Map.ById(slotId);
         if (slot is null)
@@ -72,47 +70,60 @@ internal sealed unsafe class HostAccess(AddressSpace space)
         {
             return Status.Invalid;
         }
-        long added = 0;
-        for (ulong done = 0; slot.Tracking is not null && done < count; done += 64)
-        {
-            // The caller's bitmap: (count + 63) / 64 words.
-            ulong left = count - done;
-            ulong bits = bitmap[done / 64] & (left >= 64 ? ulong.MaxValue : (1UL << (int)left) - 1);
-            added += bits == 0 ? 0 : slot.Tracking.MarkMask(first + done, bits);
-        }
-        SpaceCounters.Add(ref space.Counters.Mine.PagesMarked, added);
+        Count(slot.Tracking?.MarkWords(first, count, bitmap) ?? 0, section); // the caller's bitmap: (count + 63) / 64 words
         return Status.Ok;
     }
 
     /// <summary>Marks the pages of single addresses; those without a slot are passed over.</summary>
-    public void MarkBatch(ulong* addresses, nuint count)
+    public void MarkBatch(ulong* addresses, nuint count, int section = NoSection)
     {
         SlotMap map = space.Map;
-        Slot? slot = null;
-        for (nuint i = 0; i < count; i++)
+        ulong added = 0;
+        for (nuint i = 0; i < count;)
         {
-            ulong address = addresses[i]; // the caller's array of count elements
-            if (slot is null || address - slot.GuestAddress >= slot.Size)
-            {
-                slot = map.Find(address);
-            }
-            if (slot is not null)
-            {
-                Mark(slot, address, 1);
-            }
+            Slot? slot = map.Find(addresses[i]); // the caller's array of count elements
+            i += slot?.Tracking is not { } tracking ? 1
+                : tracking.MarkAddresses(addresses + i, count - i, slot.GuestAddress, slot.Size, ref added);
+        }
+        Count(added, section);
+    }
+
+    private int MarkAcross(SlotMap map, ulong address, ulong size, int section)
+    {
+        if (Check(map, address, size, write: false) != Status.Ok)
+        {
+            return Status.Fault;
+        }
+        for (ulong done = 0; done < size;)
+        {
+            Slot slot = map.Find(address + done)!;
+            ulong length = Math.Min(size - done, slot.End - (address + done));
+            Mark(slot, address + done, length, section);
+            done += length;
+        }
+        return Status.Ok;
+    }
+
+    private void Mark(Slot slot, ulong address, ulong size, int section)
+    {
+        if (slot.Tracking is { } tracking)
+        {
+            ulong first = slot.PageOf(address);
+            Count(tracking.Mark(first, slot.PageOf(address + size - 1) - first + 1), section);
         }
     }
 
-    private void Mark(Slot slot, ulong address, ulong size)
+    /// <summary>
+    /// Without a locked instruction where the section is known: nobody else has it until it ends, and so nobody else has its words.
+    /// </summary>
+    private void Count(ulong added, int section)
     {
-        if (slot.Tracking is null)
+        if (added != 0 && section >= 0)
         {
-            return;
+            ref long marked = ref space.Counters.Of(section).PagesMarkedInSections;
+            Volatile.Write(ref marked, marked + (long)added);
         }
-        ulong first = slot.PageOf(address);
-        ulong last = slot.PageOf(address + size - 1);
-        ulong added = slot.Tracking.Mark(first, last - first + 1);
-        if (added != 0)
+        else if (added != 0)
         {
             SpaceCounters.Add(ref space.Counters.Mine.PagesMarked, (long)added);
         }

@@ -36,17 +36,19 @@ internal sealed class Limbo(AddressSpace space)
     public int GraceAndReclaim()
     {
         space.Tree.BumpGeneration();
-        return Reclaim();
+        return Reclaim(bumped: true);
     }
 
     /// <summary>As <see cref="GraceAndReclaim"/>, where no right was taken away since the last bump.</summary>
-    public int Reclaim()
+    public int Reclaim() => Reclaim(bumped: false);
+
+    private int Reclaim(bool bumped)
     {
         if (Probe.LeavesOut(Step.ReuseBeforeGrace))
         {
             FreeAll();
         }
-        int status = space.Epochs.WaitForGrace();
+        int status = space.Epochs.WaitForGrace(bumped);
         if (status == Status.Ok)
         {
             FreeAll();

@@ -114,22 +114,13 @@ internal static class RangeCalls
         {
             int thaws = space.Thaws.Now; // before the look at the segment
             int section = LibrarySections.Enter();
-            FaultOutcome outcome = default;
-            int status = space.IsDead ? Status.BadHandle : space.Faults.Resolve(next, access, out outcome);
+            int status = space.IsDead ? Status.BadHandle : new Populator(space, access).Advance(end, ref next);
             LibrarySections.Leave(section);
-            if (status == FaultResolver.Frozen)
-            {
-                WaitIf(space, true, thaws);
-                continue;
-            }
-            if (status != Status.Ok)
+            WaitIf(space, status == FaultResolver.Frozen, thaws);
+            if (status is not (Status.Ok or FaultResolver.Frozen))
             {
                 return status;
             }
-            // By generation a leaf is written page by page.
-            bool byPage = (access & Access.Write) != 0 && space.Map.Find(next) is { ByGeneration: true, Tracking: not null };
-            ulong step = byPage ? GuestAddress.PageSize : outcome.LeafSize;
-            next = Math.Min(end, (next & ~(step - 1)) + step);
         }
         return Status.Ok;
     }

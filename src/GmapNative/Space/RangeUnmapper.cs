@@ -15,7 +15,7 @@ namespace GmapNative.Space;
 internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap tokens, bool insist)
 {
     // Where the kernel is the truth the entries' marks say nothing (rule 21).
-    private readonly Outlet _log = slot.TracksEntries ? slot.Tracking!.Everyone : Outlet.None;
+    private readonly Outlet _log = slot.TracksEntries ? slot.Tracking!.EveryoneCounted : Outlet.None;
 
     /// <summary>
     /// Unmaps start..end-1 of the slot (page aligned). No memory (a split) and timed out (limbo full of tables that

@@ -31,9 +31,12 @@ internal sealed record Freezing
 internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking tracking, DirtySink sink)
 {
     /// <summary>Segments that wait for one grace: their tables fit into a processor's cache, their writers wait not for long.</summary>
-    private const int Chunk = 256;
+    public const int Chunk = 256;
 
-    private readonly Outlet _into = new(tracking.Sinks, sink, sink.Epoch); // the turn keeps the consumers as they are
+    private const int Ahead = 2; // page tables that are brought near before they are edited
+    private const int GroupLines = PageTable.GroupPages / PageTable.LinePages;
+
+    private readonly Outlet _into = new(tracking.Sinks, sink, sink.Epoch, tracking); // the turn keeps the consumers as they are
     private readonly Freezing _freezing = space.Engine.Options.Freezing;
     private bool _hasTimedOut;
 
@@ -42,40 +45,40 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
         System.Numerics.BitOperations.PopCount(cell.Summary) >= _freezing.LeastLines && cell.Load().IsTable;
 
     /// <summary>
-    /// Takes segments of a region into the consumer's epoch. <see cref="Status.TryAgain"/>: the slot was changed meanwhile, some are as they were.
+    /// Takes segments (their addresses) into the epoch of the consumer. <see cref="Status.TryAgain"/>: the slot was changed meanwhile,
+    /// some are as they were.
     /// </summary>
-    public int Take(ulong region, ReadOnlySpan<ushort> indexes, ref long taken)
+    public int Take(ReadOnlySpan<ulong> segments, ref long taken)
     {
         int status = Status.Ok;
-        while (indexes.Length != 0 && status == Status.Ok)
+        while (segments.Length != 0 && status == Status.Ok)
         {
-            ReadOnlySpan<ushort> chunk = indexes[..Math.Min(Chunk, indexes.Length)];
+            ReadOnlySpan<ulong> chunk = segments[..Math.Min(Chunk, segments.Length)];
             status = _hasTimedOut || chunk.Length < _freezing.LeastSegments
-                ? TakeByEntry(region, chunk, ref taken)
-                : TakeFrozen(region, chunk, ref taken);
-            indexes = indexes[chunk.Length..];
+                ? TakeByEntry(chunk, ref taken)
+                : TakeFrozen(chunk, ref taken);
+            segments = segments[chunk.Length..];
         }
         return status;
     }
 
-    private int TakeFrozen(ulong region, ReadOnlySpan<ushort> chunk, ref long taken)
+    private int TakeFrozen(ReadOnlySpan<ulong> chunk, ref long taken)
     {
         int section = LibrarySections.Enter();
-        bool found = space.Tree.TryFind(region, out SegmentTable table);
-        // Under the turn no page table is unlinked, nor so a segment table of the slot: it lasts until the thaw, also out of sections.
+        bool found = true;
         for (int i = 0; found && i < chunk.Length; i++)
         {
-            found = table.Cell(chunk[i]).TryFreeze(out _);
+            found = space.Tree.TryFindCell(chunk[i], out SegmentCell cell) && cell.TryFreeze(out _);
             if (!found)
             {
-                Thaw(table, chunk[..i]); // no page table any more: nobody may have taken it away
+                Thaw(chunk[..i]); // no page table any more: nobody may have taken it away
                 space.Thaws.Announce();
             }
         }
         LibrarySections.Leave(section);
         if (!found)
         {
-            return TakeByEntry(region, chunk, ref taken);
+            return TakeByEntry(chunk, ref taken);
         }
         int grace = WaitForGrace(taken);
         section = LibrarySections.Enter();
@@ -83,16 +86,16 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
         bool changed = now?.Tracking != tracking || now.Backing is not null;
         if (changed || grace != Status.Ok)
         {
-            Thaw(table, chunk);
+            Thaw(chunk);
         }
-        for (int i = 0; !changed && grace == Status.Ok && i < chunk.Length; i++)
+        else
         {
-            taken += Edit(table.Cell(chunk[i]), region + ((ulong)chunk[i] << GuestAddress.SegmentShift));
+            Edit(chunk, ref taken);
         }
         space.Thaws.Announce();
         LibrarySections.Leave(section);
         _hasTimedOut |= grace != Status.Ok;
-        return changed ? Status.TryAgain : grace != Status.Ok ? TakeByEntry(region, chunk, ref taken) : Status.Ok;
+        return changed ? Status.TryAgain : grace != Status.Ok ? TakeByEntry(chunk, ref taken) : Status.Ok;
     }
 
     /// <summary>
@@ -112,24 +115,42 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
         return status;
     }
 
-    private readonly long Edit(SegmentCell cell, ulong segment)
+    private readonly void Edit(ReadOnlySpan<ulong> chunk, ref long taken)
+    {
+        for (int i = 0; i < Ahead && i < chunk.Length; i++)
+        {
+            Prefetch(Cell(chunk[i]));
+        }
+        for (int i = 0; i < chunk.Length; i++)
+        {
+            if (i + Ahead < chunk.Length)
+            {
+                Prefetch(Cell(chunk[i + Ahead]));
+            }
+            taken += Edit(Cell(chunk[i]), slot.PageOf(chunk[i]));
+        }
+    }
+
+    private static void Prefetch(SegmentCell cell) => new PageTable(cell.Load().TableOrigin).Prefetch(cell.Summary);
+
+    private readonly long Edit(SegmentCell cell, ulong first)
     {
         long taken = 0;
-        ulong first = slot.PageOf(segment);
         var table = new PageTable(cell.Load().TableOrigin);
-        cell.ClearSummary(SegmentCell.AllLines);
+        uint flagged = cell.TakeSummary();
         if (Probe.LeavesOut(Step.ThawBeforeEdit))
         {
             cell.Thaw();
         }
-        for (int group = 0; group < PageTable.Groups; group++)
+        for (int group = 0; group < PageTable.Groups; group++, flagged >>= GroupLines)
         {
-            ulong pages = table.SoftDirty(group);
+            uint lines = flagged & byte.MaxValue;
+            ulong pages = table.SoftDirty(group, lines);
             if (pages != 0)
             {
                 _into.OrAlone(first + ((ulong)group * PageTable.GroupPages), pages);
                 Probe.At(Place.Poured);
-                table.ArmFrozen(group);
+                table.ArmFrozen(group, lines);
                 Probe.At(Place.EntryArmed);
                 taken += System.Numerics.BitOperations.PopCount(pages);
             }
@@ -141,23 +162,37 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
         return taken;
     }
 
-    private readonly int TakeByEntry(ulong region, ReadOnlySpan<ushort> indexes, ref long taken)
+    private readonly int TakeByEntry(ReadOnlySpan<ulong> segments, ref long taken)
     {
-        var walk = new SegmentWalk(space, slot);
-        foreach (ushort index in indexes)
+        int section = LibrarySections.Enter();
+        foreach (ulong segment in segments)
         {
-            ulong segment = region + ((ulong)index << GuestAddress.SegmentShift);
-            taken += walk.Take(segment, segment + GuestAddress.SegmentSize, _into);
+            var walk = new SegmentWalk(space, slot);
+            if (space.Tree.TryFindCell(segment, out SegmentCell cell))
+            {
+                taken += walk.TakeSegment(cell, segment, segment, segment + GuestAddress.SegmentSize, _into, rearm: true);
+            }
         }
+        LibrarySections.Leave(section);
         return Status.Ok;
     }
 
-    private static void Thaw(SegmentTable table, ReadOnlySpan<ushort> chunk)
+    private readonly void Thaw(ReadOnlySpan<ulong> chunk)
     {
-        foreach (ushort index in chunk)
+        foreach (ulong segment in chunk)
         {
-            table.Cell(index).Thaw();
+            Cell(segment).Thaw();
         }
+    }
+
+    /// <summary>
+    /// Of a segment that was found when it was frozen. Under the turn no page table is unlinked, nor so a segment table of the slot: it
+    /// lasts until the thaw, also out of sections.
+    /// </summary>
+    private readonly SegmentCell Cell(ulong segment)
+    {
+        _ = space.Tree.TryFindCell(segment, out SegmentCell cell);
+        return cell;
     }
 }
 

@@ -25,40 +25,15 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
             return new DenseTake(space, slot, log, rearm).Take(start, end);
         }
         long taken = 0;
-        var freezer = default(SegmentFreezer);
         for (ulong at = start; at < end;)
         {
             ulong stop = RegionEnd(at, end);
-            int none = 0;
-            taken += TakeRegion(at, stop, log, rearm, freezer, [], ref none);
+            int section = LibrarySections.Enter();
+            taken += space.Tree.TryFind(at, out SegmentTable table) ? TakeRegion(table, at, stop, log, rearm) : 0;
+            LibrarySections.Leave(section);
             at = stop;
         }
         return taken;
-    }
-
-    /// <summary>
-    /// As <see cref="Take"/> with re-arming, into the epoch of a consumer; dense segments are frozen (rule 20). Under the harvest turn and lock; the
-    /// lock is let go meanwhile. <see cref="Status.TryAgain"/>: the slot was changed then, some may be left.
-    /// </summary>
-    public int TakeFreezing(ulong start, ulong end, SlotTracking tracking, DirtySink sink, ref long taken)
-    {
-        if (slot.ByGeneration)
-        {
-            return new DenseSwap(space, slot, tracking, sink).Take(start, end, ref taken);
-        }
-        Span<ushort> dense = stackalloc ushort[GuestAddress.TableEntries];
-        var freezer = new SegmentFreezer(space, slot, tracking, sink);
-        var into = new Outlet(tracking.Sinks, sink, sink.Epoch);
-        int status = Status.Ok;
-        for (ulong at = start; at < end && status == Status.Ok;)
-        {
-            ulong stop = RegionEnd(at, end);
-            int count = 0;
-            taken += TakeRegion(at, stop, into, rearm: true, freezer, dense, ref count);
-            status = count == 0 ? Status.Ok : freezer.Take(RegionBase(at), dense[..count], ref taken);
-            at = stop;
-        }
-        return status;
     }
 
     /// <summary>Takes the pages of a bitmap word: bit i is page <paramref name="firstPage"/> + i of the slot.</summary>
@@ -80,76 +55,32 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
         return taken;
     }
 
-    private static ulong RegionBase(ulong at) => at & ~(GuestAddress.RegionThirdSize - 1);
+    /// <summary>The 2 GB of an address.</summary>
+    public static ulong RegionBase(ulong at) => at & ~(GuestAddress.RegionThirdSize - 1);
 
-    private static ulong RegionEnd(ulong at, ulong end) =>
+    /// <summary>Where a range that goes on at <paramref name="at"/> leaves those 2 GB, or ends.</summary>
+    public static ulong RegionEnd(ulong at, ulong end) =>
         end - RegionBase(at) < GuestAddress.RegionThirdSize ? end : RegionBase(at) + GuestAddress.RegionThirdSize;
 
-    /// <summary>The part of a region, in a section; <paramref name="dense"/> (empty: none) gets what is left to the freezer.</summary>
-    private long TakeRegion(
-        ulong start, ulong end, in Outlet log, bool rearm, in SegmentFreezer freezer, Span<ushort> dense, ref int count)
-    {
-        int section = LibrarySections.Enter();
-        long taken = space.Tree.TryFind(start, out SegmentTable table)
-            ? TakeRegion(table, start, end, log, rearm, freezer, dense, ref count) : 0;
-        LibrarySections.Leave(section);
-        return taken;
-    }
-
-    private long TakeRegion(
-        SegmentTable table, ulong start, ulong end, in Outlet log, bool rearm, in SegmentFreezer freezer, Span<ushort> dense,
-        ref int left)
+    private long TakeRegion(SegmentTable table, ulong start, ulong end, in Outlet log, bool rearm)
     {
         long taken = 0;
         ulong region = RegionBase(start);
         int last = GuestAddress.SegmentIndex(end - 1) + 1;
         int next = GuestAddress.SegmentIndex(start);
         Span<int> batch = stackalloc int[Batch];
-        for (int count = Flagged(table, ref next, last, batch); count != 0; count = Flagged(table, ref next, last, batch))
+        for (int count = table.Flagged(ref next, last, batch); count != 0; count = table.Flagged(ref next, last, batch))
         {
-            Prefetch(table, region, batch[..count], log);
             foreach (int index in batch[..count])
             {
-                ulong segment = region + ((ulong)index << GuestAddress.SegmentShift);
-                if (dense.Length != 0 && segment >= start && end - segment >= GuestAddress.SegmentSize && freezer.Suits(table.Cell(index)))
-                {
-                    dense[left++] = (ushort)index;
-                    continue;
-                }
-                taken += TakeSegment(table.Cell(index), segment, start, end, log, rearm);
+                taken += TakeSegment(table.Cell(index), region + ((ulong)index << GuestAddress.SegmentShift), start, end, log, rearm);
             }
         }
         return taken;
     }
 
-    private static int Flagged(SegmentTable table, ref int next, int last, Span<int> batch)
-    {
-        int count = 0;
-        while (count < batch.Length && (next = table.NextFlagged(next, last)) < last)
-        {
-            batch[count++] = next++;
-        }
-        return count;
-    }
-
-    /// <summary>
-    /// Where writes are sparse each segment is a chain of cache misses: entry, page table, log. Side by side they cost a third.
-    /// </summary>
-    private void Prefetch(SegmentTable table, ulong region, ReadOnlySpan<int> batch, in Outlet log)
-    {
-        foreach (int index in batch)
-        {
-            table.PrefetchEntry(index);
-            ulong segment = region + ((ulong)index << GuestAddress.SegmentShift);
-            log.Prefetch(segment < slot.GuestAddress ? 0 : slot.PageOf(segment));
-        }
-        foreach (int index in batch)
-        {
-            table.PrefetchLines(index);
-        }
-    }
-
-    private long TakeSegment(SegmentCell cell, ulong segment, ulong start, ulong end, in Outlet log, bool rearm)
+    /// <summary>Takes what of one segment lies in start..end-1. In a section.</summary>
+    public long TakeSegment(SegmentCell cell, ulong segment, ulong start, ulong end, in Outlet log, bool rearm)
     {
         if (cell.Load().IsLeaf && DirtyTake.Leaf(cell, slot, segment, log, rearm))
         {

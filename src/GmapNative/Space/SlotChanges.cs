@@ -143,9 +143,9 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
                 tracking = null;
             }
         }
-        if (request.InitiallyDirty)
+        foreach (DirtySink sink in request.InitiallyDirty && tracking is not null ? tracking.Sinks : [])
         {
-            tracking?.Everyone.OrRange(0, pages);
+            sink.Log.SetAll();
         }
         return tracking is not null;
     }
@@ -275,6 +275,8 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         SlotTracking? tracking = old.Tracking;
         bool arms = request.LogDirty && tracking is null;
         bool disarms = !request.LogDirty && tracking is not null;
+        // Every page is in the logs: no store can go unseen before the call that takes the page out, and that one arms its entry.
+        bool protects = arms && !request.InitiallyDirty;
         long begin = Tell.Time(GmapEvents.Keywords.Slots);
         if (arms && !TryTrack(request, out tracking))
         {
@@ -291,23 +293,24 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         }
         Slot slot = old with { IsReadOnly = request.ReadOnly, Tracking = disarms ? null : tracking };
         SlotMap map = space.Map.Without(old).With(slot);
-        // No harvest before the walk: what is written after such a harvest would look stale to the walk.
+        // No harvest before the walk: what is written after such a harvest would look stale to the walk. Nor one before the calls in
+        // flight have ended, where there is no walk: what they install is dirty, since the slot did not log when they looked.
         Lock? gate = arms ? tracking!.Gate : null;
         gate?.Take();
         space.Publish(map);
         space.Epochs.WaitForCalls();
         // An entry's right to write is its slot's. Marks go to the old log: a new one begins empty, one that ends is handed out.
         int status = request.ReadOnly != old.IsReadOnly ? UnmapAll(old, map) : Status.Ok;
-        if (arms && slot.Backing is null && !Probe.LeavesOut(Step.StaleSoftDirtyKept))
+        if (protects && slot.Backing is null && !Probe.LeavesOut(Step.StaleSoftDirtyKept))
         {
             // Stale soft-dirty is dropped, what is mapped is protected: from here on each first write is seen.
             _ = new SegmentWalk(space, slot).Take(slot.GuestAddress, slot.End, Outlet.None);
         }
         Probe.At(Place.Walked);
         gate?.Exit();
-        if (disarms && request.FinalBitmap != 0)
+        if (disarms && (request.FinalBitmap != 0 || old.Tracking!.Sinks.Length > 1))
         {
-            LastTake(old);
+            LastTake(old); // for the caller's buffer, and for consumers (rule 25)
         }
         if (disarms && space.Options.Huge)
         {
@@ -316,7 +319,8 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
             _ = new RangeCollapser(space, slot, tracking).Collapse(slot.GuestAddress, slot.End, ref collapsed);
         }
         CountArming(slot, arms, begin);
-        int grace = arms || disarms || request.ReadOnly != old.IsReadOnly ? space.Limbo.GraceAndReclaim() : Status.Ok;
+        bool waits = protects || disarms || request.ReadOnly != old.IsReadOnly || (arms && slot.Backing is not null);
+        int grace = waits ? space.Limbo.GraceAndReclaim() : Status.Ok;
         if (arms && slot.Backing is null && (grace != Status.Ok || status != Status.Ok))
         {
             tracking!.Everyone.OrRange(0, slot.Pages); // readers go on storing by old rights: the next harvest waits for them

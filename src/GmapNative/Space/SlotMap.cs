@@ -43,6 +43,24 @@ internal sealed class SlotMap : ITokenSource
         return index >= 0 && address < _slots[index].End;
     }
 
+    /// <inheritdoc/>
+    public int RunOf(ulong address, int shift, int most, out bool hasSlot)
+    {
+        ulong size = 1UL << shift;
+        int index = LastAtOrBelow(address + size - 1);
+        hasSlot = index >= 0 && address < _slots[index].End;
+        ulong run = (ulong)most;
+        if (hasSlot)
+        {
+            run = ((_slots[index].End - 1 - address) >> shift) + 1; // to the last piece that it touches
+        }
+        else if (index + 1 < _slots.Length)
+        {
+            run = (_slots[index + 1].GuestAddress - address) >> shift; // to the piece that the next slot begins in
+        }
+        return (int)Math.Min(run, (ulong)most);
+    }
+
     public SlotMap With(Slot slot)
     {
         Slot[] slots = [.. _slots, slot];

@@ -39,6 +39,11 @@ internal sealed class SlotTracking
     /// <summary>Into every consumer's log.</summary>
     public Outlet Everyone => new(Sinks, _builtIn, _builtIn.Log);
 
+    /// <summary>The same for pages that were written: they count. Under <see cref="Gate"/>.</summary>
+    public Outlet EveryoneCounted => new(Sinks, _builtIn, _builtIn.Log, this);
+
+    public DirtyRate Rate { get; } = new();
+
     /// <summary>The slot is withdrawn and everything that it knew is in the logs. Under <see cref="Gate"/>.</summary>
     public bool IsRetired { get; private set; }
 
@@ -73,34 +78,90 @@ internal sealed class SlotTracking
     /// <summary>One consumer more. Under turn and lock, or before anybody knows the slot.</summary>
     public void Add(DirtySink sink) => Volatile.Write(ref _sinks, [.. _sinks, sink]);
 
-    /// <summary>One less; marks that are under way may still set bits in it until the calls of now have ended. Under turn and lock.</summary>
+    /// <summary>
+    /// One less; marks that are under way may still set bits in it until the calls of now have ended. Under turn and lock.
+    /// </summary>
     public void Remove(DirtySink sink) => Volatile.Write(ref _sinks, Array.FindAll(_sinks, one => one != sink));
 
-    /// <summary>Marks a run of pages for every consumer; how many were clean for the built-in one. In a section.</summary>
+    /// <summary>Marks a run of pages for every consumer; how many were clean for the built-in one. In a section (rule 15).</summary>
     public ulong Mark(ulong first, ulong count)
     {
         DirtySink[] sinks = Sinks;
-        ulong added = sinks[0].Log.OrRange(first, count);
+        ulong added = sinks[0].Log.MarkRange(first, count);
+        ulong fresh = added; // for the consumer that took last, whose log has the fewest
         for (int i = 1; i < sinks.Length; i++)
         {
-            _ = sinks[i].Log.OrRange(first, count);
+            fresh = Math.Max(fresh, sinks[i].Log.MarkRange(first, count));
         }
+        Rate.CountMarked((long)fresh);
         return added;
     }
 
-    /// <summary>As <see cref="Mark"/>, pages first..first+63 as <paramref name="mask"/> says.</summary>
+    /// <summary>The same for a bitmap of <paramref name="count"/> bits.</summary>
+    public unsafe ulong MarkWords(ulong first, ulong count, ulong* words)
+    {
+        DirtySink[] sinks = Sinks;
+        ulong added = sinks[0].Log.MarkWords(first, count, words);
+        ulong fresh = added;
+        for (int i = 1; i < sinks.Length; i++)
+        {
+            fresh = Math.Max(fresh, sinks[i].Log.MarkWords(first, count, words));
+        }
+        Rate.CountMarked((long)fresh);
+        return added;
+    }
+
+    /// <summary>The same for pages first..first+63 as <paramref name="mask"/> says, always by locked instructions.</summary>
     public int MarkMask(ulong first, ulong mask)
     {
         DirtySink[] sinks = Sinks;
         int added = sinks[0].Log.Or(first, mask);
+        int fresh = added;
         for (int i = 1; i < sinks.Length; i++)
         {
-            _ = sinks[i].Log.Or(first, mask);
+            fresh = Math.Max(fresh, sinks[i].Log.Or(first, mask));
         }
+        Rate.CountMarked(fresh);
         return added;
     }
 
-    /// <summary>Makes every consumer forget a run of pages, except those to whom a discard is a change; how many were dirty for the built-in one. Takes <see cref="Gate"/>.</summary>
+    /// <summary>The same for addresses, as long as they lie in the slot; how many those were.</summary>
+    public unsafe nuint MarkAddresses(ulong* addresses, nuint count, ulong start, ulong size, ref ulong added)
+    {
+        DirtySink[] sinks = Sinks;
+        ulong fresh = 0;
+        nuint done = sinks[0].Log.MarkAddresses(addresses, count, start, size, Bits.GuestAddress.PageShift, ref fresh);
+        added += fresh;
+        for (int i = 1; i < sinks.Length; i++)
+        {
+            ulong others = 0;
+            _ = sinks[i].Log.MarkAddresses(addresses, done, start, size, Bits.GuestAddress.PageShift, ref others);
+            fresh = Math.Max(fresh, others);
+        }
+        Rate.CountMarked((long)fresh);
+        return done;
+    }
+
+    /// <summary>
+    /// How many of pages first..first+63 become dirty with a pour: those that some log does not have, of what is taken from its source.
+    /// Who only looks (its <paramref name="looker"/>) puts them into one log, and they stay where they are: those count that the take will
+    /// find in all logs. Under <see cref="Gate"/>.
+    /// </summary>
+    public ulong FreshOf(ulong first, ulong mask, DirtySink? looker)
+    {
+        ulong inAll = mask;
+        foreach (DirtySink sink in _sinks)
+        {
+            inAll &= sink == looker ? mask : sink.Log.PeekSparse(first);
+        }
+        ulong fresh = looker is null ? mask & ~inAll : inAll & ~looker.Log.PeekSparse(first);
+        return (ulong)BitOperations.PopCount(fresh);
+    }
+
+    /// <summary>
+    /// Makes every consumer forget a run of pages, except those to whom a discard is a change; how many were dirty for the built-in one.
+    /// Takes <see cref="Gate"/>.
+    /// </summary>
     public ulong Drop(ulong first, ulong count)
     {
         using (Gate.Hold())

@@ -1,5 +1,6 @@
 using System;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using GmapNative.Bits;
 
 namespace GmapNative.Tables;
@@ -8,30 +9,75 @@ namespace GmapNative.Tables;
 internal static unsafe class PageTableBuilder
 {
     /// <summary>The child of a split: 256 pages with the parent's frame, rights and state (rule 16).</summary>
-    public static void FillFromLeaf(nint table, SegmentEntry leaf)
+    public static void FillFromLeaf(nint table, SegmentEntry leaf) =>
+        FillPages(table, 0, GuestAddress.PageTableEntries, PageEntry.OfSplit(leaf));
+
+    /// <summary>Pages with consecutive frames and the state of the first.</summary>
+    public static void FillPages(nint table, int firstPage, int count, PageEntry first) =>
+        FillPages(table, firstPage, count, first, table);
+
+    /// <summary>The same; <paramref name="ahead"/> is the table that is filled soon, for the cache.</summary>
+    public static void FillPages(nint table, int firstPage, int count, PageEntry first, nint ahead)
     {
-        // A page table of the pool that nobody else can see: 2 KB, aligned.
-        ulong* entries = (ulong*)table;
-        ulong first = PageEntry.OfSplit(leaf).Value;
-        Vector256<ulong> next = Vector256.Create(first, first + 0x1000, first + 0x2000, first + 0x3000);
-        Vector256<ulong> step = Vector256.Create(4 * GuestAddress.PageSize);
-        for (int i = 0; i < GuestAddress.PageTableEntries; i += Vector256<ulong>.Count)
-        {
-            next.StoreAligned(entries + i);
-            next += step;
-        }
+        // A page table of the pool that nobody else can see: 2 KB, aligned; the run ends inside it.
+        EntryRuns.Fill((ulong*)table + firstPage, count, first.Value, GuestAddress.PageSize, (ulong*)ahead + firstPage);
     }
 
     /// <summary>A table for a segment that cannot be a leaf: pages of slots are empty, the others holes.</summary>
     public static void FillFromTokens(nint table, ulong segmentBase, ITokenSource tokens)
     {
-        var entries = new Span<ulong>((void*)table, GuestAddress.PageTableEntries); // as above
-        for (int i = 0; i < entries.Length; i++)
+        for (int i = 0; i < GuestAddress.PageTableEntries;)
         {
-            entries[i] = TokenOf(segmentBase + ((ulong)i << GuestAddress.PageShift), tokens).Value;
+            ulong address = segmentBase + ((ulong)i << GuestAddress.PageShift);
+            int run = tokens.RunOf(address, GuestAddress.PageShift, GuestAddress.PageTableEntries - i, out bool hasSlot);
+            PageEntry token = hasSlot ? PageEntry.Empty : PageEntry.Hole(Status.Addressing);
+            new Span<ulong>((ulong*)table + i, run).Fill(token.Value); // as above
+            i += run;
         }
     }
 
     public static PageEntry TokenOf(ulong address, ITokenSource tokens) =>
         tokens.HasSlot(address, GuestAddress.PageSize) ? PageEntry.Empty : PageEntry.Hole(Status.Addressing);
+}
+
+/// <summary>Runs of entries that differ by one frame each, in tables that are not linked yet.</summary>
+internal static unsafe class EntryRuns
+{
+    private const int Lanes = 2;
+
+    /// <summary>
+    /// Fills <paramref name="count"/> entries of a table that nobody else can see, and brings as many at <paramref name="ahead"/> near.
+    /// </summary>
+    public static void Fill(ulong* entries, int count, ulong first, ulong step, ulong* ahead)
+    {
+        int i = 0;
+        if (count >= 4 * Lanes)
+        {
+            Vector128<ulong> a = Vector128.Create(first, first + step);
+            Vector128<ulong> two = Vector128.Create(2 * step);
+            Vector128<ulong> eight = Vector128.Create(8 * step);
+            Vector128<ulong> b = a + two;
+            Vector128<ulong> c = b + two;
+            Vector128<ulong> d = c + two;
+            for (; i <= count - (4 * Lanes); i += 4 * Lanes)
+            {
+                if (Sse.IsSupported)
+                {
+                    Sse.Prefetch0(ahead + i);
+                }
+                a.Store(entries + i);
+                b.Store(entries + i + 2);
+                c.Store(entries + i + 4);
+                d.Store(entries + i + 6);
+                a += eight;
+                b += eight;
+                c += eight;
+                d += eight;
+            }
+        }
+        for (; i < count; i++)
+        {
+            entries[i] = first + ((ulong)i * step);
+        }
+    }
 }

@@ -33,6 +33,14 @@ internal readonly unsafe struct SegmentCell(ulong* entry, uint* summary)
         }
     }
 
+    /// <summary>Clears all bits; which were set.</summary>
+    public uint TakeSummary()
+    {
+        uint lines = Interlocked.Exchange(ref *_summary, 0);
+        Probe.At(Place.SummaryCleared);
+        return lines;
+    }
+
     public void ClearSummary(uint lines)
     {
         Interlocked.And(ref *_summary, ~lines);

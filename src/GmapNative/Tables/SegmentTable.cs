@@ -3,6 +3,7 @@ using System.Numerics;
 using System.Runtime.Intrinsics.X86;
 using System.Threading;
 using GmapNative.Bits;
+using GmapNative.Memory;
 
 namespace GmapNative.Tables;
 
@@ -12,8 +13,7 @@ namespace GmapNative.Tables;
 /// </summary>
 internal readonly unsafe struct SegmentTable(ulong origin)
 {
-    private const int PrefetchedLines = 4;
-    private const int LineBytes = PageTable.LinePages * sizeof(ulong);
+    private const int EntriesAhead = 256; // 2 KB, inside the table: the summary words are behind the entries
 
     public const int SummaryOffset = GuestAddress.TableEntries * sizeof(ulong);
     public const int DenseOffset = SummaryOffset + (GuestAddress.TableEntries * sizeof(uint));
@@ -84,12 +84,36 @@ internal readonly unsafe struct SegmentTable(ulong origin)
 
     public SegmentCell Cell(int index) => new(_entries + index, Summaries + index);
 
-    /// <summary>The first segment in first..end-1 whose summary word is not zero, or <paramref name="end"/>.</summary>
-    public int NextFlagged(int first, int end)
+    /// <summary>
+    /// Fills <paramref name="batch"/> (32 places or more) with segments from <paramref name="next"/> to end-1 whose summary word is not
+    /// zero; how many. <paramref name="next"/> is where to go on; at the end and 0: none is left.
+    /// </summary>
+    public int Flagged(ref int next, int end, Span<int> batch)
     {
-        int found = new ReadOnlySpan<uint>(Summaries + first, end - first).IndexOfAnyExcept(0u);
-        return found < 0 ? end : first + found;
+        int count = 0;
+        uint* summaries = Summaries;
+        while ((next = ZeroScan.FirstTurn(summaries, next, end)) < end && batch.Length - count >= ZeroScan.Turn)
+        {
+            if (end - next < ZeroScan.Turn)
+            {
+                for (; next < end; next++)
+                {
+                    batch[count] = next;
+                    count += Volatile.Read(ref summaries[next]) != 0 ? 1 : 0;
+                }
+                break;
+            }
+            for (uint set = ZeroScan.Set(summaries + next); set != 0; set &= set - 1)
+            {
+                batch[count++] = next + BitOperations.TrailingZeroCount(set);
+            }
+            next += ZeroScan.Turn;
+        }
+        return count;
     }
+
+    /// <summary>Brings the first summary words near.</summary>
+    public void PrefetchSummaries() => ZeroScan.Prefetch(Summaries);
 
     /// <summary>Brings the entry of a segment near.</summary>
     public void PrefetchEntry(int index)
@@ -100,37 +124,68 @@ internal readonly unsafe struct SegmentTable(ulong origin)
         }
     }
 
-    /// <summary>Brings the first flagged lines of a segment's page table near. In a section.</summary>
-    public void PrefetchLines(int index)
-    {
-        SegmentEntry entry = Cell(index).Load();
-        if (!Sse.IsSupported || !entry.IsTable)
-        {
-            return;
-        }
-        uint lines = Cell(index).Summary;
-        for (int i = 0; i < PrefetchedLines && lines != 0; i++, lines &= lines - 1)
-        {
-            Sse.Prefetch0((byte*)entry.TableOrigin + (BitOperations.TrailingZeroCount(lines) * LineBytes));
-        }
-    }
-
     /// <summary>Fills an unlinked table with tokens; clears its summary words and the dense bits that it is given (0: none).</summary>
     public void Initialize(ulong regionBase, ITokenSource tokens, nint dense = 0, nint spare = 0)
     {
-        DenseLink[0] = (ulong)dense;
-        DenseLink[1] = 0;
-        DenseLink[2] = (ulong)spare;
-        Dense.Initialize();
-        Spare.Initialize();
-        for (int i = 0; i < GuestAddress.TableEntries; i++)
-        {
-            ulong address = regionBase + ((ulong)i << GuestAddress.SegmentShift);
-            _entries[i] = tokens.HasSlot(address, GuestAddress.SegmentSize)
-                ? SegmentEntry.Empty.Value
-                : SegmentEntry.Hole(Status.Addressing).Value;
-        }
+        InitializeDense(dense, spare);
+        FillTokens(regionBase, tokens, 0, GuestAddress.TableEntries);
         new Span<uint>(Summaries, GuestAddress.TableEntries).Clear();
+    }
+
+    /// <summary>
+    /// Fills an unlinked table with leaves from <paramref name="first"/> to <paramref name="end"/> - 1, of consecutive frames, and tokens
+    /// around them. The summary of dirty ones is set.
+    /// </summary>
+    public void InitializeLeaves(ulong regionBase, ITokenSource tokens, int first, int end, SegmentEntry leaf, bool dirty)
+    {
+        InitializeDense(0, 0); // whoever tracks by generation maps by faults
+        FillTokens(regionBase, tokens, 0, first);
+        EntryRuns.Fill(_entries + first, end - first, leaf.Value, GuestAddress.SegmentSize, _entries + first + EntriesAhead);
+        FillTokens(regionBase, tokens, end, GuestAddress.TableEntries);
+        var summaries = new Span<uint>(Summaries, GuestAddress.TableEntries);
+        if (!dirty)
+        {
+            summaries.Clear();
+            return;
+        }
+        summaries[..first].Clear();
+        summaries[first..end].Fill(SegmentCell.AllLines);
+        summaries[end..].Clear();
+    }
+
+    /// <summary>
+    /// Installs leaves of consecutive frames as long as nothing is mapped there, by one compare-and-swap each; how many. In a section.
+    /// </summary>
+    public int InstallLeaves(int first, int end, SegmentEntry leaf, bool dirty)
+    {
+        ulong value = leaf.Value;
+        for (int i = first; i < end; i++, value += GuestAddress.SegmentSize)
+        {
+            SegmentCell cell = Cell(i);
+            SegmentEntry seen = cell.Load();
+            Probe.At(Place.EntryLoaded);
+            if (seen.IsLeaf || seen.IsTable || !cell.TryReplace(seen, new SegmentEntry(value)))
+            {
+                return i - first;
+            }
+            Probe.At(Place.EntryGrants);
+            if (dirty)
+            {
+                cell.SetSummary(SegmentCell.AllLines);
+            }
+        }
+        return end - first;
+    }
+
+    /// <summary>How many segments from <paramref name="first"/> to <paramref name="end"/> - 1 in a row have nothing mapped.</summary>
+    public int CountUnmapped(int first, int end)
+    {
+        int at = first;
+        while (at < end && Cell(at).Load() is { IsLeaf: false, IsTable: false })
+        {
+            at++;
+        }
+        return at - first;
     }
 
     public long CountPageTables()
@@ -144,6 +199,27 @@ internal readonly unsafe struct SegmentTable(ulong origin)
     }
 
     private ulong* DenseLink => (ulong*)((byte*)_entries + DenseOffset);
+
+    private void InitializeDense(nint dense, nint spare)
+    {
+        DenseLink[0] = (ulong)dense;
+        DenseLink[1] = 0;
+        DenseLink[2] = (ulong)spare;
+        Dense.Initialize();
+        Spare.Initialize();
+    }
+
+    private void FillTokens(ulong regionBase, ITokenSource tokens, int first, int end)
+    {
+        while (first < end)
+        {
+            ulong address = regionBase + ((ulong)first << GuestAddress.SegmentShift);
+            int run = tokens.RunOf(address, GuestAddress.SegmentShift, end - first, out bool hasSlot);
+            SegmentEntry token = hasSlot ? SegmentEntry.Empty : SegmentEntry.Hole(Status.Addressing);
+            new Span<ulong>(_entries + first, run).Fill(token.Value);
+            first += run;
+        }
+    }
 
     private uint* Summaries => (uint*)((byte*)_entries + SummaryOffset);
 }
@@ -182,4 +258,10 @@ internal interface ITokenSource
 {
     /// <summary>Whether a fault may map something in a range that does not wrap.</summary>
     bool HasSlot(ulong address, ulong size);
+
+    /// <summary>
+    /// The same for pieces of 2^<paramref name="shift"/> bytes from an aligned address on: how many of the first
+    /// <paramref name="most"/> have the answer of the first one, at least 1.
+    /// </summary>
+    int RunOf(ulong address, int shift, int most, out bool hasSlot);
 }

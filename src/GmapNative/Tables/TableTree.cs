@@ -1,4 +1,5 @@
 using System;
+using System.Runtime.CompilerServices;
 using System.Threading;
 using GmapNative.Bits;
 using GmapNative.Memory;
@@ -24,6 +25,9 @@ internal sealed unsafe class TableTree
         _words = words;
         _dense = dense;
     }
+
+    /// <summary>Whether the space tracks by generation (rule 30).</summary>
+    public bool HasDenseBits => _dense;
 
     public Asce Asce => new(Volatile.Read(ref _words->Asce));
 
@@ -51,12 +55,13 @@ internal sealed unsafe class TableTree
         {
             return null;
         }
-        words->Generation = 1;
+        words->Generation = SpaceWords.FirstGeneration;
         Volatile.Write(ref words->Asce, Asce.For(top, origin).Value);
         return tree;
     }
 
     /// <summary>The segment table that serves an address; false where there is none.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] // each fault begins with it
     public bool TryFind(ulong address, out SegmentTable table)
     {
         Asce asce = Asce;
@@ -121,6 +126,44 @@ internal sealed unsafe class TableTree
             }
         }
         return true;
+    }
+
+    /// <summary>
+    /// Links a segment table with leaves where a 2 GB region has none, by one compare-and-swap; false: no memory, or there is a table.
+    /// In a section.
+    /// </summary>
+    public bool TryLinkLeaves(
+        ulong regionBase, ITokenSource tokens, int first, int end, SegmentEntry leaf, bool dirty, out bool noMemory)
+    {
+        noMemory = false;
+        Asce asce = Asce;
+        if (asce.Type != TableType.RegionThird || regionBase >= Asce.SpanOf(TableType.RegionThird))
+        {
+            return false;
+        }
+        var top = new RegionTable(asce.Origin);
+        int index = GuestAddress.RegionThirdIndex(regionBase);
+        RegionEntry seen = top.Load(index);
+        Probe.At(Place.EntryLoaded);
+        if (!seen.IsInvalid)
+        {
+            return false;
+        }
+        nint table = _pool.TryAllocate(TableKind.Segment);
+        if (table == 0)
+        {
+            noMemory = true;
+            return false;
+        }
+        new SegmentTable((ulong)table).InitializeLeaves(regionBase, tokens, first, end, leaf, dirty);
+        Probe.At(Place.ChildBuilt);
+        bool linked = top.TryReplace(index, seen, RegionEntry.Table(TableType.RegionThird, (ulong)table));
+        if (!linked)
+        {
+            _pool.Free(table, TableKind.Segment); // another thread was first
+        }
+        Probe.At(Place.TableLinked);
+        return linked;
     }
 
     /// <summary>Puts tokens where a 2 GB region has no table.</summary>

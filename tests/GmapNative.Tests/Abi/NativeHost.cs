@@ -9,11 +9,15 @@ using NUnit.Framework;
 
 namespace GmapNative.Tests.Abi;
 
-/// <summary>How a host is compiled: plain, or with AddressSanitizer and UBSan beside the managed runtime.</summary>
+/// <summary>
+/// How a host is compiled: plain, or with AddressSanitizer and UBSan beside the managed runtime. Both run with the library that the loader
+/// takes on this machine; <see cref="Baseline"/> is plain and runs with the one for any processor.
+/// </summary>
 internal enum Flavour
 {
     Plain,
     Sanitized,
+    Baseline,
 }
 
 /// <summary>Compiles C and C++ sources against the public headers and the built library, and runs what came out.</summary>
@@ -33,12 +37,21 @@ internal static class NativeHost
         ("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1"),
     ];
 
+    /// <summary>To the loader, a processor without AVX2: the folder glibc-hwcaps/x86-64-v3 is passed over.</summary>
+    public static readonly (string Name, string Value) BaselineOnly = ("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX2");
+
     /// <summary>Compiles <paramref name="source"/> (of tests/native), runs it, and makes its exit status the test's outcome.</summary>
     public static void Check(string source, Flavour flavour, TimeSpan timeout, params string[] arguments)
     {
         Repository.RequireLibrary();
         string host = Compile(source, flavour);
-        (int exit, string output) = Run(host, arguments, timeout, flavour == Flavour.Sanitized ? SanitizerOptions : []);
+        (string Name, string Value)[] environment = flavour switch
+        {
+            Flavour.Sanitized => SanitizerOptions,
+            Flavour.Baseline => [BaselineOnly],
+            _ => [],
+        };
+        (int exit, string output) = Run(host, arguments, timeout, environment);
         TestContext.Out.Write(output);
         if (exit == SkippedExit)
         {
@@ -73,13 +86,13 @@ internal static class NativeHost
         string[] flags =
         [
             cpp ? "-std=c++17" : "-std=c11", "-D_GNU_SOURCE", "-g", "-pthread", .. Warnings,
-            .. flavour == Flavour.Plain
+            .. flavour != Flavour.Sanitized
                 ? (string[])["-O2"]
                 : ["-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
         ];
         string folder = Path.Combine(Repository.Artifacts, "bin", "tests");
         Directory.CreateDirectory(folder);
-        string prefix = $"{Path.GetFileNameWithoutExtension(source)}-{(flavour == Flavour.Plain ? "plain" : "sanitized")}-";
+        string prefix = $"{Path.GetFileNameWithoutExtension(source)}-{(flavour == Flavour.Sanitized ? "sanitized" : "plain")}-";
         string host = Path.Combine(folder, prefix + ContentHash(path, flags));
         if (!File.Exists(host))
         {

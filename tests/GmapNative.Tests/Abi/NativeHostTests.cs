@@ -46,6 +46,9 @@ internal sealed class NativeHostTests
     public void BatchesAndImages([Values] Flavour flavour) => NativeHost.Check("batches.c", flavour, Patience);
 
     [Test]
+    public void FormatsAndRates([Values] Flavour flavour) => NativeHost.Check("formats.c", flavour, Patience);
+
+    [Test]
     public void MemoryThatCannotBeLocked() => NativeHost.Check("batches.c", Flavour.Plain, Patience, "unlocked");
 
     [TestCase("userfaultfd")]

@@ -31,7 +31,7 @@ public sealed class DebugFileHabits
     public void Debug_file_is_found_by_build_id_too()
     {
         string folder = Path.Combine(Repository.Artifacts, "lib");
-        string[] libraries = Directory.GetFiles(folder, "libgmapnative*.so.1");
+        string[] libraries = [.. Directory.GetFiles(folder, "libgmapnative*.so.1"), Repository.LibraryV3];
         foreach (string library in libraries)
         {
             string id = new ElfFile(library).BuildId!;
@@ -39,7 +39,8 @@ public sealed class DebugFileHabits
             Assert.That(new FileInfo(entry).ResolveLinkTarget(true)?.FullName, Is.EqualTo(Path.ChangeExtension(library, ".dbg")));
         }
         string[] all = Directory.GetFiles(Path.Combine(folder, ".build-id"), "*", SearchOption.AllDirectories);
-        Assert.That((libraries.Length, all.Length), Is.EqualTo((3, 3)), "all flavours, and nothing of an earlier build");
+        int v4 = File.Exists(Path.Combine(folder, "x86-64-v4", "libgmapnative.so.1")) ? 1 : 0; // if somebody asked for it
+        Assert.That((libraries.Length, all.Length - v4), Is.EqualTo((4, 4)), "all flavours, and nothing of an earlier build");
     }
 
     [TestCase("gmap_dirty_harvest")]

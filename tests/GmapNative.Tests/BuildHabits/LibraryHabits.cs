@@ -2,7 +2,10 @@ using System;
 using System.Globalization;
 using System.IO;
 using System.Linq;
+using System.Runtime.Intrinsics.X86;
 using System.Text.RegularExpressions;
+using GmapNative.Exports;
+using GmapNative.Tests.Abi;
 using NUnit.Framework;
 
 namespace GmapNative.Tests.BuildHabits;
@@ -44,7 +47,30 @@ public sealed class LibraryHabits
         ];
         Assert.That(listed, Is.Not.Empty.And.Unique.And.All.StartsWith("gmap_"));
         Assert.That(new ElfFile(Repository.Library).DefinedSymbols, Is.EquivalentTo(listed));
+        Assert.That(new ElfFile(Repository.LibraryV3).DefinedSymbols, Is.EquivalentTo(listed));
+        Assert.That(new ElfFile(Repository.LibraryV3).Soname, Is.EqualTo(new ElfFile(Repository.Library).Soname));
     }
+
+    /// <summary>The loader takes the build for x86-64-v3 where the processor can, and its features say what it is.</summary>
+    [TestCase(true)]
+    [TestCase(false)]
+    public void Loader_takes_the_widest_build_that_the_processor_can_run(bool v3)
+    {
+        if (v3 && !IsV3)
+        {
+            Assert.Ignore("no x86-64-v3 processor here");
+        }
+        string host = NativeHost.Compile("which.c", Flavour.Plain);
+        (int exit, string said) = NativeHost.Run(host, [], TimeSpan.FromSeconds(30), v3 ? [] : [NativeHost.BaselineOnly]);
+        Assert.That(exit, Is.Zero, said);
+        string[] lines = said.Split('\n', StringSplitOptions.TrimEntries);
+        Assert.That(lines[0], Is.EqualTo(v3 ? Repository.LibraryV3 : Repository.Library));
+        ulong features = ulong.Parse(lines[1], CultureInfo.InvariantCulture);
+        Assert.That(features & (Library.FeatureIsaV3 | Library.FeatureIsaV4), Is.EqualTo(v3 ? Library.FeatureIsaV3 : 0));
+    }
+
+    /// <summary>What the psABI asks of x86-64-v3 beyond v2, as far as .NET has a name for it.</summary>
+    private static bool IsV3 => Avx2.IsSupported && Bmi1.IsSupported && Bmi2.IsSupported && Fma.IsSupported && Lzcnt.IsSupported;
 
     [Test]
     public void Library_stays_after_dlclose_and_reserves_little_address_space()

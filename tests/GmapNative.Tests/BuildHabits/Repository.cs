@@ -17,6 +17,9 @@ internal static class Repository
 
     public static string Library { get; } = Path.Combine(Artifacts, "lib", "libgmapnative.so.1");
 
+    /// <summary>The build for x86-64-v3, where the loader looks first on such a processor.</summary>
+    public static string LibraryV3 { get; } = Path.Combine(Artifacts, "lib", "glibc-hwcaps", "x86-64-v3", "libgmapnative.so.1");
+
     public static string DebugFile { get; } = Path.Combine(Artifacts, "lib", "libgmapnative.so.dbg");
 
     /// <summary>All files under the folders of <see cref="Root"/> that have one of the extensions, as paths relative to it.</summary>

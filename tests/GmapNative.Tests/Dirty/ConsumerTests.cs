@@ -171,6 +171,109 @@ public sealed unsafe class ConsumerTests : LoggedSlot
         Close([.. opened]);
     }
 
+    /// <summary>Found: what the tables knew was dropped where nobody asked for a final bitmap.</summary>
+    [Test]
+    public void Logging_that_ends_leaves_the_last_pages_to_consumers()
+    {
+        using TestSpace test = Make();
+        Consumer one = Open(test);
+        Consumer two = Open(test, 1);
+        Write(test, 1, 2, 300);
+        test.Set(Slot with { LogDirty = false });
+        Assert.That((Epoch(one), Epoch(two)), Is.EqualTo((new[] { 1, 2, 300 }, new[] { 1, 2, 300 })));
+        Close(one, two);
+    }
+
+    /// <summary>Found: the pages were counted when another thread could end the epoch already, and give its memory back.</summary>
+    [Test]
+    public void Epoch_is_counted_before_anybody_can_end_it()
+    {
+        using TestSpace test = Make();
+        Consumer one = Open(test);
+        Write(test, 1, 2);
+        int committed = 1;
+        Probe.Visitor = place => committed = place == Place.EpochBegun ? one.Commit() : committed;
+        Assert.That(Begin(one, out ConsumerEpoch epoch), Is.Zero);
+        Assert.That((committed, epoch.DirtyPages), Is.EqualTo((Status.Ok, 2UL)));
+        Close(one);
+    }
+
+    /// <summary>Found: it was looked twice which parts are finished, and what became so in between was never freed.</summary>
+    [Test]
+    public void Slot_that_goes_while_another_is_let_go_is_not_leaked()
+    {
+        using TestSpace test = Make();
+        test.Set(s_second);
+        Consumer one = Open(test);
+        test.Set(s_second with { Size = 0 });
+        Assert.That(Begin(one, out _), Is.Zero);
+        int looked = 0;
+        Probe.Visitor = place =>
+        {
+            if (place == Place.PartLooked && ++looked == 2)
+            {
+                Probe.Visitor = null;
+                test.Set(Slot with { Size = 0 });
+            }
+        };
+        Assert.That(one.Commit(), Is.Zero);
+        Assert.That(looked, Is.EqualTo(2));
+        test.Check();
+        Assert.That(Epoch(one), Is.Empty);
+        Close(one);
+        test.Check();
+    }
+
+    /// <summary>Found: a slot that was made anew hid the pages that the epoch had of the old one.</summary>
+    [Test]
+    public void Epoch_that_is_begun_keeps_to_the_slots_that_it_looked_at()
+    {
+        using TestSpace test = Make();
+        Consumer one = Open(test);
+        Write(test, 3);
+        Assert.That(Begin(one, out _), Is.Zero);
+        test.Set(Slot with { GuestAddress = 8 * Segment });
+        _ = test.Write((8 * Segment) + (7 * Page));
+        Assert.That(Read(one), Is.EqualTo(new[] { 3 }));
+        Assert.That(Runs(one), Is.EqualTo(new[] { (1U, DirtyRun.Gone, 3UL, 1UL) }));
+        ulong bit = 1;
+        Assert.That((one.Redirty(1, 3, 1, &bit), one.Commit()), Is.EqualTo((Status.Ok, Status.Ok)), "of the old one");
+        Assert.That(Begin(one, out ConsumerEpoch epoch), Is.Zero);
+        Assert.That((epoch.DirtyPages, epoch.Slots), Is.EqualTo((2UL, 2UL)));
+        Assert.That(Read(one), Is.EqualTo(new[] { 7 }), "the later one");
+        Assert.That(Runs(one), Is.EqualTo(new[] { (1U, DirtyRun.Gone, 3UL, 1UL), (1U, 0U, 7UL, 1UL) }));
+        Close(one);
+    }
+
+    /// <summary>Found: a read said that no epoch is begun, without saying that one is on its way.</summary>
+    [Test]
+    public void Everything_but_redirty_is_busy_while_an_epoch_is_being_begun()
+    {
+        using TestSpace test = Make();
+        Consumer one = Open(test);
+        Write(test, 1);
+        List<int> answers = [];
+        Probe.Visitor = place =>
+        {
+            if (place == Place.Collected)
+            {
+                ulong bit = 1;
+                ulong resume = 0;
+                var runs = new DirtyRuns(null, 0);
+                answers.AddRange([Begin(one, out _), one.Commit(), one.Abort(), one.Close(), one.ReadRuns(ref runs, ref resume),
+                    one.ReadBitmap(1, 0, 1, or: false, &bit, 1, out _)]);
+                Assert.That(one.Redirty(1, 9, 1, &bit), Is.Zero);
+            }
+        };
+        Assert.That(Begin(one, out _), Is.Zero);
+        Probe.Visitor = null;
+        Assert.That(answers, Is.EqualTo(Enumerable.Repeat(Status.Busy, 6)));
+        Assert.That(Read(one), Is.EqualTo(new[] { 1 }));
+        Assert.That(one.Commit(), Is.Zero);
+        Assert.That(Epoch(one), Is.EqualTo(new[] { 9 }));
+        Close(one);
+    }
+
     private static void Write(TestSpace test, params int[] pages)
     {
         foreach (int page in pages)

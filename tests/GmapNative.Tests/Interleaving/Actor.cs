@@ -40,6 +40,8 @@ internal sealed unsafe class Actor(World world, int index, View view)
 
     public void Leave() => world.Shim.Leave(view);
 
+    public void Again() => _ = world.Shim.Again(view);
+
     /// <summary>One store by the header, in a section.</summary>
     public void Write(int page)
     {
@@ -84,6 +86,18 @@ internal sealed unsafe class Actor(World world, int index, View view)
         }
     }
 
+    /// <summary>The same after a poll, in one function of the header.</summary>
+    public void WriteAgain(int page)
+    {
+        Begin(page);
+        // The cache is pinned: 32 bytes of the thread's own.
+        fixed (ulong* cache = _cache)
+        {
+            ulong address = World.AddressOf(page) + (ulong)(index * 8);
+            End(world.Shim.AgainWrite(view, (nint)cache, address, _stamp, (nint)World.Word(index, page)), page);
+        }
+    }
+
     /// <summary>A translation for reading; it must lead to the page.</summary>
     public void Read(int page)
     {
@@ -124,6 +138,45 @@ internal sealed unsafe class Actor(World world, int index, View view)
         LibrarySections.Leave(section);
         Publish();
         End(status, page);
+    }
+
+    /// <summary>A device's write: into memory, then its bit in the device's log. It counts when the log was drained.</summary>
+    public void WriteLogged(int page)
+    {
+        ulong stamp = world.BeginStore(index, page);
+        Volatile.Write(ref *World.Word(index, page), stamp); // guest memory of the test
+        world.Pause("device wrote");
+        world.Log(index, page, stamp);
+        world.Pause("device logged");
+        world.EndStore(page);
+    }
+
+    public void DrainAndHarvest(uint slot = 1)
+    {
+        world.Pause("drain begins");
+        world.Drain();
+        Harvest(slot);
+    }
+
+    /// <summary>The same for a run of pages, of which one is written.</summary>
+    public void MarkRun(int first, int pages, int written)
+    {
+        for (int page = first; page < first + pages; page++)
+        {
+            _ = world.BeginStore(index, page);
+        }
+        Begin(written);
+        Volatile.Write(ref *World.Word(index, written), _stamp); // guest memory of the test
+        world.Pause("device wrote");
+        int section = LibrarySections.Enter();
+        int status = world.Test.Space.Host.MarkRange(World.AddressOf(first), (ulong)pages * Model.TestSpace.Page);
+        LibrarySections.Leave(section);
+        Publish();
+        End(status, written);
+        for (int page = first; page < first + pages; page++)
+        {
+            world.EndStore(page);
+        }
     }
 
     public void Harvest(uint slot = 1, HarvestFlags flags = HarvestFlags.None)
@@ -187,6 +240,39 @@ internal sealed unsafe class Actor(World world, int index, View view)
     {
         world.Pause("split begins");
         Expect(RangeCalls.Split(world.Test.Space, World.AddressOf(first), (ulong)pages * Model.TestSpace.Page, out _), "split");
+    }
+
+    public void Populate(int first, int pages)
+    {
+        world.Pause("populate begins");
+        Expect(RangeCalls.Populate(world.Test.Space, World.AddressOf(first), (ulong)pages * Model.TestSpace.Page, Access.Read, out _),
+            "populate");
+    }
+
+    /// <summary>The same while the slot is taken away: then it ends at a hole.</summary>
+    public void PopulateUntilItEnds(int first, int pages)
+    {
+        world.Pause("populate begins");
+        ulong size = (ulong)pages * Model.TestSpace.Page;
+        int status = RangeCalls.Populate(world.Test.Space, World.AddressOf(first), size, Access.Read, out _);
+        Expect(status == Status.Addressing ? Status.Ok : status, "populate");
+    }
+
+    /// <summary>The same for writing: each page becomes dirty, as if it were written.</summary>
+    public void PopulateForWriting(int first, int pages)
+    {
+        for (int page = first; page < first + pages; page++)
+        {
+            _ = world.BeginStore(index, page);
+        }
+        world.Pause("populate begins");
+        int status = RangeCalls.Populate(
+            world.Test.Space, World.AddressOf(first), (ulong)pages * Model.TestSpace.Page, Access.Write, out _);
+        for (int page = first; page < first + pages; page++)
+        {
+            world.EndStore(page);
+        }
+        Expect(status, "populate");
     }
 
     public void Age(int first, int pages)

@@ -21,6 +21,7 @@ public sealed class BugTests
     private static readonly Dictionary<Step, Scenario> s_steps = new()
     {
         [Step.NoBarrier] = Scenarios.BufferedEnter,
+        [Step.AnswerOfBefore] = AgainScenarios.CachedWriter,
         [Step.NoGrace] = Scenarios.WriterAndHarvest,
         [Step.NoBump] = Scenarios.CachedWriterGoesOn,
         [Step.BumpAfterGrace] = Scenarios.CachedWriterGoesOn,
@@ -29,9 +30,11 @@ public sealed class BugTests
         [Step.PartialLineCleared] = Scenarios.SharedLine,
         [Step.LogMovesIgnored] = Scenarios.TwoHarvests,
         [Step.BlockForgottenLate] = Scenarios.MarkerAndHarvest,
+        [Step.BlocksBeforeWords] = Scenarios.RangeMarkerAndHarvest,
         [Step.GetTakes] = Scenarios.GetAndWriter,
         [Step.NoSummaryForSecond] = Scenarios.FaultsAndHarvest,
         [Step.StaleSplit] = Scenarios.TwoSplits,
+        [Step.LinkOverwrites] = PopulateScenarios.OfPagesAndWriter,
         [Step.NoPourOnUnmap] = Scenarios.UnmapPage,
         [Step.UnlinkBeforeEmpty] = Scenarios.UnmapWriterHarvest,
         [Step.NoHarvestLockInUnmap] = Scenarios.DirtyLeaf,
@@ -49,6 +52,7 @@ public sealed class BugTests
         [Step.NoSwapGrace] = GenerationScenarios.SwapAndWriters,
         [Step.DenseBitsBeforeGrace] = GenerationScenarios.DeletionAndWriter,
         [Step.DiscardAfterGrace] = GenerationScenarios.DiscardAndCachedWriter,
+        [Step.MarkBeforeExchange] = FormatScenarios.DeviceAndDrain,
     };
 
     /// <summary>Steps that a space which tracks by generation has too, in a place of its own.</summary>
@@ -100,6 +104,15 @@ public sealed class BugTests
         string? failure = search.Run(Most, ByLot).Failure;
         Engine.Views.RemoveAll(_ => true); // of the threads that stay where they are, inside: no call of others may look at them
         Assert.That(failure, Is.EqualTo("all threads wait for each other"));
+    }
+
+    /// <summary>Rule 19, where every page is set: what a fault in flight installs would be reported, though nobody wrote it.</summary>
+    [Test]
+    public void Initially_set_that_does_not_wait_for_calls_is_caught()
+    {
+        using var search = new Search(FormatScenarios.InitiallySetAndFault);
+        Probe.LeftOut = Step.WalkBeforeCallsEnded;
+        IsCaught(search);
     }
 
     [TestCaseSource(nameof(Twins))]

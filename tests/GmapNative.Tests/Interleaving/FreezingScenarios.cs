@@ -18,12 +18,12 @@ internal static class FreezingScenarios
         Before = world =>
         {
             Scenarios.Clean(world, s_segment, 3);
-            world.Actors[2].Write(9);
+            world.Actors[2].Write(4);
         },
     };
 
     public static Scenario AndWriters { get; } = new(
-        "a writer of a clean page, one of a dirty page, a harvest that freezes", a => a.Write(3), b => b.Write(9), c => c.Harvest())
+        "a writer of a clean page, one of a dirty page, a harvest that freezes", a => a.Write(3), b => b.Write(4), c => c.Harvest())
     {
         FreezesFrom = 1,
         Before = AndWriter.Before,
@@ -36,7 +36,7 @@ internal static class FreezingScenarios
         Bound = 3,
         // Not a leaf: pages are installed one by one.
         Options = new SpaceOptions { Limit = TestSpace.TwoGigabytes - 1, Huge = false },
-        Before = world => Scenarios.Dirty(world, s_segment, 9),
+        Before = world => Scenarios.Dirty(world, s_segment, 4),
     };
 
     public static Scenario AndGet { get; } = new(

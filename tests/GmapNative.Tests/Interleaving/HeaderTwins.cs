@@ -6,12 +6,14 @@ namespace GmapNative.Tests.Interleaving;
 internal static class HeaderTwins
 {
     private const string SetSummary = "  gmap_mark_(view, segment, guest_addr);\n";
-    private const string EndOfGrant = "GMAP_PAGE_DIRTY | GMAP_PAGE_SOFT_DIRTY | GMAP_PAGE_YOUNG));\n";
+    private const string EndOfGrant = "GMAP_PAGE_DIRTY | GMAP_PAGE_SOFT_DIRTY | GMAP_PAGE_YOUNG) ||\n"
+        + "           (view->granted++, 0)); /* this thread's grant: counted once */\n";
     private const string LoadPage = "  entry = GMAP_ATOMIC_LOAD(page);\n";
     private const string EnterStore = "  GMAP_ATOMIC_STORE_RELEASE(&view->inside, (view->inside | 1u) + 2u);\n";
-    private const string EnterLoad = "  view->generation = GMAP_ATOMIC_LOAD(&GMAP_ATOMIC_LOAD(&view->space)->generation);\n";
+    private const string EnterLoad =
+        "  GMAP_ATOMIC_STORE_RELEASE(&view->generation, gmap_generation_(view)); /* it says too that older sections are over */\n";
 
-    private const string DenseTest = "    if (!(GMAP_ATOMIC_LOAD_SEQ_CST(word) & bit)) {\n      GMAP_INLINE_YIELD(12);\n";
+    private const string DenseTest = "    if (!(GMAP_ATOMIC_LOAD_SEQ_CST(word) & bit)) {\n      GMAP_INLINE_YIELD(13);\n";
     private const string DenseOr = "      GMAP_ATOMIC_OR64(word, bit);\n";
     private const string ByGeneration = "  if (view->by_generation) {\n";
     private const string EndOfMark = "  }\n  gmap_summary_(segment, guest_addr);\n";
@@ -45,23 +47,34 @@ internal static class HeaderTwins
         (new("by generation: the store comes before the mark", s_storeFirst), GenerationScenarios.WriterAndHarvest),
         (new("by generation: no dense bit is set", (DenseOr, "")), GenerationScenarios.WriterAndHarvest),
         (new("by generation: a second writer leaves the summary bit to the first",
-            (DenseTest, "    if (GMAP_ATOMIC_LOAD_SEQ_CST(word) & bit) return;\n    {\n      GMAP_INLINE_YIELD(12);\n")),
+            (DenseTest, "    if (GMAP_ATOMIC_LOAD_SEQ_CST(word) & bit) return;\n    {\n      GMAP_INLINE_YIELD(13);\n")),
             GenerationScenarios.TwoWritersAndHarvest),
         (new("by generation: the summary bit is set before the dense bit",
             (ByGeneration, "  gmap_summary_(segment, guest_addr);\n" + ByGeneration), (EndOfMark, "  }\n")),
             GenerationScenarios.WriterOfALine),
         (new("by generation: the cache is filled with a generation that is read again",
-            ("  entry->generation = view->generation; /*",
-                "  entry->generation = GMAP_ATOMIC_LOAD(&GMAP_ATOMIC_LOAD(&view->space)->generation); /*")),
+            ("  entry->load_generation = view->generation; /*", "  entry->load_generation = gmap_generation_(view); /*")),
             GenerationScenarios.CachedWriter),
         (new("the cache is filled with a generation that is read again",
-            ("  entry->generation = view->generation; /*",
-                "  entry->generation = GMAP_ATOMIC_LOAD(&GMAP_ATOMIC_LOAD(&view->space)->generation); /*")),
+            ("  entry->load_generation = view->generation; /*", "  entry->load_generation = gmap_generation_(view); /*")),
             Scenarios.CachedWriter),
         (new("the cache does not look at the generation",
-            ("  uint64_t differs = (entry->store_page ^ page) | (entry->generation ^ view->generation);\n",
-                "  uint64_t differs = (entry->store_page ^ page);\n")),
+            ("GMAP_EXPECT(entry->store_generation == view->generation, 1)", "entry->store_generation != 0")),
             Scenarios.CachedWriterGoesOn),
+        (new("a poll and a store in one keep a right from before the poll",
+            ("entry->store_generation == gmap_polled_(view)", "entry->store_generation == view->generation && gmap_again(view) >= 0")),
+            AgainScenarios.CachedWriter),
+        (new("a poll keeps the generation of before",
+            ("  GMAP_ATOMIC_STORE_RELEASE(&view->generation, gmap_generation_(view));\n",
+                "  GMAP_ATOMIC_STORE_RELEASE(&view->generation, gmap_generation_(view));\n  view->reserved0[0] = 1;\n"),
+            ("GMAP_EXPECT(entry->store_generation == view->generation, 1)",
+                "GMAP_EXPECT(entry->store_generation == view->generation - view->reserved0[0], 1)")),
+            AgainScenarios.CachedWriterByTwo),
+        (new("a pointer from before a poll is used after it",
+            ("  void *host;\n  gmap_status status = gmap_again_store(view, cache, 0, guest_addr, 8, &host);\n",
+                "  void *host = NULL;\n  gmap_status status = gmap_cache_store(view, cache, 0, guest_addr, 8, &host);\n"
+                + "  (void)gmap_again(view);\n  shim_yield(2);\n")),
+            AgainScenarios.CachedWriter),
         (new("a store across pages grants only the first",
             ("gmap_next_pages_(view, guest_addr, last, GMAP_ACCESS_WRITE, at) : 0", "(int)(last & 0) : 0")),
             Scenarios.CrossingWriter),

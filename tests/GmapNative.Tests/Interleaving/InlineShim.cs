@@ -30,12 +30,14 @@ internal sealed unsafe class InlineShim
     private readonly delegate* unmanaged<void> _barrier;
     private readonly delegate* unmanaged<nint, void> _enter;
     private readonly delegate* unmanaged<nint, void> _leave;
+    private readonly delegate* unmanaged<nint, int> _again;
     private readonly delegate* unmanaged<nint, ulong, ulong, nint*, int> _loadPointer;
     private readonly delegate* unmanaged<nint, ulong, ulong, nint*, int> _storePointer;
     private readonly delegate* unmanaged<nint, ulong, ulong, nint*, int> _loadResolve;
     private readonly delegate* unmanaged<nint, ulong, ulong, nint, int> _write;
     private readonly delegate* unmanaged<nint, ulong, ulong, nint, int> _writeAcross;
     private readonly delegate* unmanaged<nint, nint, ulong, ulong, nint, int> _cachedWrite;
+    private readonly delegate* unmanaged<nint, nint, ulong, ulong, nint, int> _againWrite;
 
     private InlineShim(nint library)
     {
@@ -45,12 +47,14 @@ internal sealed unsafe class InlineShim
         _barrier = (delegate* unmanaged<void>)Find("shim_barrier");
         _enter = (delegate* unmanaged<nint, void>)Find("shim_enter");
         _leave = (delegate* unmanaged<nint, void>)Find("shim_leave");
+        _again = (delegate* unmanaged<nint, int>)Find("shim_again");
         _loadPointer = (delegate* unmanaged<nint, ulong, ulong, nint*, int>)Find("shim_load_ptr");
         _storePointer = (delegate* unmanaged<nint, ulong, ulong, nint*, int>)Find("shim_store_ptr");
         _loadResolve = (delegate* unmanaged<nint, ulong, ulong, nint*, int>)Find("shim_load_resolve");
         _write = (delegate* unmanaged<nint, ulong, ulong, nint, int>)Find("shim_write");
         _writeAcross = (delegate* unmanaged<nint, ulong, ulong, nint, int>)Find("shim_write_across");
         _cachedWrite = (delegate* unmanaged<nint, nint, ulong, ulong, nint, int>)Find("shim_cached_write");
+        _againWrite = (delegate* unmanaged<nint, nint, ulong, ulong, nint, int>)Find("shim_again_write");
     }
 
     /// <summary>Compiled and loaded once in a process.</summary>
@@ -82,6 +86,9 @@ internal sealed unsafe class InlineShim
     public void Enter(View view) => _enter(view.Address);
 
     public void Leave(View view) => _leave(view.Address);
+
+    /// <summary>Whether a new section has begun.</summary>
+    public bool Again(View view) => _again(view.Address) != 0;
 
     public int LoadPointer(View view, ulong address, ulong size, out nint host)
     {
@@ -116,6 +123,10 @@ internal sealed unsafe class InlineShim
     /// <summary>As <see cref="Write"/>, through a cache of one entry (32 bytes that begin as zeroes).</summary>
     public int CachedWrite(View view, nint cache, ulong address, ulong value, nint expected) =>
         _cachedWrite(view.Address, cache, address, value, expected);
+
+    /// <summary>As <see cref="CachedWrite"/>, and the poll before it.</summary>
+    public int AgainWrite(View view, nint cache, ulong address, ulong value, nint expected) =>
+        _againWrite(view.Address, cache, address, value, expected);
 
     [UnmanagedCallersOnly]
     private static void Yield(int place) => s_yield?.Invoke(place);

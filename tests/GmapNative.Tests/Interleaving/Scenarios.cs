@@ -111,6 +111,25 @@ internal static class Scenarios
         Bound = 3,
     };
 
+    public static Scenario RangeMarkerAndHarvest { get; } = new(
+        "a device that marks whole words, a device that marks, harvests",
+        a => a.MarkRun(60, 132, 70),
+        b => b.Mark(71),
+        c =>
+        {
+            c.Harvest();
+            c.Harvest();
+        })
+    {
+        Before = world => Clean(world, s_segment, 9),
+    };
+
+    public static Scenario MarkersOfAPage { get; } = new(
+        "two devices that mark one page, a harvest", a => a.Mark(3), b => b.Mark(3), c => c.Harvest())
+    {
+        Before = world => Clean(world, s_segment, 9),
+    };
+
     public static Scenario TwoHarvests { get; } = new(
         "a writer, two harvests", a => a.Write(3), b => b.Harvest(), c => c.Harvest())
     {
@@ -304,10 +323,10 @@ internal static class Scenarios
 
     public static IEnumerable<Scenario> All =>
     [
-        .. FreezingScenarios.All,
-        .. GenerationScenarios.All,
+        .. FreezingScenarios.All, .. FormatScenarios.All, .. PopulateScenarios.All, .. AgainScenarios.All, .. GenerationScenarios.All,
         WriterAndHarvest, WriterTwiceAndHarvest, TwoWritersAndHarvest, WriterOfALine, CachedWriter, CachedWriterGoesOn, BufferedEnter,
-        FaultsAndHarvest, HostWriterAndHarvest, MarkerAndHarvest, TwoHarvests, HarvestAndGetClear, GetAndWriter, KeptHarvest, TwoSplits,
+        FaultsAndHarvest, HostWriterAndHarvest, MarkerAndHarvest,
+        RangeMarkerAndHarvest, MarkersOfAPage, TwoHarvests, HarvestAndGetClear, GetAndWriter, KeptHarvest, TwoSplits,
         SplitAndUnmap, DirtyLeaf, TwoWritersOfALeaf, CrossingWriter, CollapseAndWriter, CollapseOfADirtyTable, CollapseOfAMixedTable,
         SplitOfADirtyLeaf, AgingAndWriter, UnmapWriterHarvest, UnmapPage, UnmapAndReader, ArmingAndWriter, DisarmingAndWriter,
         LimitAndWalkers, DeletionAndFault, SharedLine,

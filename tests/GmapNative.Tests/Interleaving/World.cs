@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using System.Threading;
 using GmapNative.Dirty;
 using GmapNative.Exports.Abi;
 using GmapNative.Memory;
@@ -30,6 +31,8 @@ internal sealed unsafe class World : IDisposable
     private readonly long[] _lastReport = new long[Pages];
     private readonly HashSet<uint> _tracked = [];
     private readonly ulong[] _handles;
+    private readonly ulong[] _deviceLog = GC.AllocateArray<ulong>(Pages / 64, pinned: true);
+    private readonly Dictionary<(int Thread, int Page), ulong> _logged = [];
     private long _time;
 
     public World(Scenario scenario, InlineShim shim, Turns? turns)
@@ -41,7 +44,8 @@ internal sealed unsafe class World : IDisposable
         Test = new TestSpace(scenario.Options, new EngineOptions { ArenaBytes = 2 << 20, Freezing = FreezingOf(scenario) });
         Array.Fill(_lastStoreEnd, -1);
         Actors = [.. Enumerable.Range(0, Turns.MostThreads).Select(i => new Actor(this, i, Test.OpenView()))];
-        _handles = [.. Actors.Select(actor => HandleTable.Add(HandleKind.Vcpu, new Vcpu(Test.Space, actor.View, StaysInside: true)))];
+        _handles = [.. Actors.Select(actor => HandleTable.Add(
+            HandleKind.Vcpu, new Vcpu(Test.Space, actor.View, StaysInside: true, Test.Space.Counters.Rent())))];
         for (int i = 0; i < Actors.Length; i++)
         {
             Actors[i].View.Vcpu = _handles[i];
@@ -112,6 +116,43 @@ internal sealed unsafe class World : IDisposable
         _lastStoreEnd[page] = ++_time;
     }
 
+    /// <summary>A page that harvests are to be checked for, though nobody stores to it.</summary>
+    public void Know(int page) => _touched.Add(page);
+
+    /// <summary>A device sets the bit of a page that it wrote.</summary>
+    public void Log(int thread, int page, ulong stamp)
+    {
+        _ = Interlocked.Or(ref _deviceLog[page / 64], 1UL << (page % 64));
+        _logged[(thread, page)] = stamp;
+    }
+
+    /// <summary>Drains the device's log: what was in it when this began is as good as stored.</summary>
+    public void Drain()
+    {
+        KeyValuePair<(int Thread, int Page), ulong>[] before = [.. _logged];
+        MayReportLogged();
+        int section = LibrarySections.Enter();
+        fixed (ulong* log = _deviceLog)
+        {
+            _ = VhostLog.Drain(Test.Space, log, (ulong)_deviceLog.Length, 0);
+        }
+        LibrarySections.Leave(section);
+        foreach (((int thread, int page), ulong stamp) in before)
+        {
+            _stored[thread, page] = stamp;
+        }
+        MayReportLogged();
+    }
+
+    /// <summary>A bit in the device's log reports its page, though a harvest before the drain may have copied the store.</summary>
+    private void MayReportLogged()
+    {
+        foreach ((int _, int page) in _logged.Keys)
+        {
+            _lastStoreEnd[page] = ++_time;
+        }
+    }
+
     /// <summary>Harvests a slot and copies what is reported. Null result: there is no such slot that logs.</summary>
     public int[]? Harvest(uint slot, HarvestFlags flags = HarvestFlags.None)
     {
@@ -180,14 +221,26 @@ internal sealed unsafe class World : IDisposable
         _ = _tracked.Remove(request.Id);
     }
 
-    /// <summary>Turns logging on, then copies everything: what was written before may not be reported any more.</summary>
+    /// <summary>
+    /// Turns logging on, then copies everything: what was written before may not be reported any more. Where every page is set nothing is
+    /// copied: all are to be reported.
+    /// </summary>
     public void Arm(SlotRequest request)
     {
         long begin = ++_time;
+        if (request.InitiallyDirty)
+        {
+            Array.Fill(_lastStoreEnd, begin); // every page is to be reported, as if it had been written just now
+        }
         int status = Test.Space.Changes.Set(request);
         if (status != Status.Ok)
         {
             Fail($"arming of slot {request.Id}: {status}");
+        }
+        _ = _tracked.Add(request.Id);
+        if (request.InitiallyDirty)
+        {
+            return;
         }
         Slot slot = Test.Space.Map.ById(request.Id)!;
         foreach (int page in _touched.Where(page => slot.GuestAddress <= AddressOf(page) && AddressOf(page) < slot.End))
@@ -195,7 +248,6 @@ internal sealed unsafe class World : IDisposable
             Copy(page);
         }
         Array.Fill(_lastReport, begin);
-        _ = _tracked.Add(request.Id);
     }
 
     /// <summary>When all threads have ended: a last harvest, then image and memory are equal and the engine is in order.</summary>
@@ -209,6 +261,7 @@ internal sealed unsafe class World : IDisposable
             }
         }
         Violation ??= Test.Violation();
+        Drain();
         foreach (uint slot in _tracked.Where(slot => Test.Space.Map.ById(slot) is not null))
         {
             _ = Harvest(slot);

@@ -8,7 +8,7 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Memory;
 
 /// <summary>The bitmap against a plain one, and its movers against setters.</summary>
-public sealed class PinnedBitmapTests
+public sealed unsafe class PinnedBitmapTests
 {
     private Arena _arena = null!;
 
@@ -37,7 +37,7 @@ public sealed class PinnedBitmapTests
         for (int step = 0; step < 300; step++)
         {
             (ulong first, ulong count) = Range(random, bits);
-            switch (random.Next(5))
+            switch (random.Next(8))
             {
                 case 0:
                     Assert.That(bitmap.OrRange(first, count), Is.EqualTo(Set(plain, first, count, true)));
@@ -51,6 +51,15 @@ public sealed class PinnedBitmapTests
                     ulong clear = (ulong)random.NextInt64() & PinnedBitmap.RunMask(0, (int)Math.Min(64, bits - first));
                     bitmap.Clear(first, clear);
                     Each(clear, bit => plain[(int)first + bit] = false);
+                    break;
+                case 4:
+                    Assert.That(bitmap.MarkRange(first, count), Is.EqualTo(Set(plain, first, count, true)));
+                    break;
+                case 5:
+                    Assert.That(MarkWords(random, bitmap, plain, first, count), Is.True);
+                    break;
+                case 6:
+                    Assert.That(MarkAddresses(random, bitmap, plain), Is.True);
                     break;
                 case 3:
                     bool any = bitmap.MoveTo(target, first, count);
@@ -72,6 +81,52 @@ public sealed class PinnedBitmapTests
             all += (ulong)System.Numerics.BitOperations.PopCount(target.Peek(at & ~63UL));
         }
         Assert.That(all, Is.EqualTo(Ones(moved)), "nothing is passed over");
+    }
+
+    [TestCase(64UL)]
+    [TestCase(4097UL)]
+    [TestCase(300_001UL)]
+    public void Delivery_moves_the_bits_of_a_range_and_no_others(ulong bits)
+    {
+        Random random = new((int)bits);
+        PinnedBitmap bitmap = PinnedBitmap.TryCreate(_arena, bits)!;
+        var plain = new BitArray((int)bits);
+        ulong[] target = new ulong[(bits + 63) / 64];
+        for (int round = 0; round < 60; round++)
+        {
+            for (int i = 0; i < random.Next(20); i++)
+            {
+                ulong at = (ulong)random.NextInt64((long)bits);
+                ulong mask = (ulong)random.NextInt64() & PinnedBitmap.RunMask(0, (int)Math.Min(64, bits - at));
+                bitmap.OrAlone(at, mask);
+                Each(mask, bit => plain[(int)at + bit] = true);
+            }
+            (ulong first, ulong count) = Range(random, bits);
+            first &= random.Next(2) == 0 ? ulong.MaxValue : ~63UL;
+            bool or = random.Next(2) == 0;
+            ulong before = (ulong)random.NextInt64();
+            Array.Fill(target, before);
+            ulong expected = 0;
+            ulong moved = 0;
+            fixed (ulong* words = target)
+            {
+                moved = bitmap.DeliverAlone(first, count, words, or);
+            }
+            for (ulong word = 0; word < (ulong)target.Length; word++)
+            {
+                ulong bits64 = or || word * 64 >= count ? before : 0;
+                for (ulong i = word * 64; i < Math.Min(count, (word + 1) * 64); i++)
+                {
+                    bits64 |= plain[(int)(first + i)] ? 1UL << (int)(i % 64) : 0;
+                    expected += plain[(int)(first + i)] ? 1UL : 0;
+                }
+                Assert.That(target[word], Is.EqualTo(bits64), $"round {round}, word {word}");
+            }
+            Assert.That(moved, Is.EqualTo(expected));
+            _ = Set(plain, first, count, false);
+            Same(bitmap, plain);
+            Assert.That(bitmap.Any(0, bits), Is.EqualTo(First(plain, 0, bits) < bits));
+        }
     }
 
     [Test]
@@ -159,6 +214,46 @@ public sealed class PinnedBitmapTests
         }
         epoch.Forget(0, bits);
         return found;
+    }
+
+    private static unsafe bool MarkWords(Random random, PinnedBitmap bitmap, BitArray plain, ulong first, ulong count)
+    {
+        first &= random.Next(2) == 0 ? ~63UL : ~0UL;
+        ulong[] words = new ulong[(count + 63) / 64];
+        ulong added = 0;
+        for (ulong bit = 0; bit < (ulong)words.Length * 64; bit++)
+        {
+            if (random.Next(64) != 0)
+            {
+                continue;
+            }
+            words[bit / 64] |= 1UL << (int)(bit % 64); // those past the count mean nothing
+            added += bit < count ? Set(plain, first + bit, 1, true) : 0;
+        }
+        fixed (ulong* at = words)
+        {
+            return bitmap.MarkWords(first, count, at) == added;
+        }
+    }
+
+    private static unsafe bool MarkAddresses(Random random, PinnedBitmap bitmap, BitArray plain)
+    {
+        const ulong Start = 1 << 20;
+        ulong[] addresses = new ulong[random.Next(1, 40)];
+        nuint outside = (nuint)random.Next(addresses.Length + 1);
+        ulong expected = 0;
+        for (int i = 0; i < addresses.Length; i++)
+        {
+            ulong bit = (ulong)random.NextInt64((long)bitmap.Bits);
+            addresses[i] = (nuint)i == outside ? Start - 1 : Start + (bit << 12) + (ulong)random.Next(4096);
+            expected += (nuint)i < outside ? Set(plain, bit, 1, true) : 0;
+        }
+        ulong added = 0;
+        fixed (ulong* at = addresses)
+        {
+            nuint done = bitmap.MarkAddresses(at, (nuint)addresses.Length, Start, bitmap.Bits << 12, 12, ref added);
+            return done == outside && added == expected;
+        }
     }
 
     private static (ulong First, ulong Count) Range(Random random, ulong bits)

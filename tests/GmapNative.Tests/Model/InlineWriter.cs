@@ -120,6 +120,7 @@ internal sealed unsafe class InlineWriter(nint view, Action? pause = null, Write
             ulong before = Interlocked.CompareExchange(ref *page, granted, entry);
             if (before == entry)
             {
+                _words->Granted++;
                 break;
             }
             entry = before;

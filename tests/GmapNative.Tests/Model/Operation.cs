@@ -30,6 +30,10 @@ internal enum Kind
     Harvest,
     Clear,
     Limit,
+    Consumer,
+    CloseConsumer,
+    Redirty,
+    HarvestRuns,
 }
 
 /// <summary>One call. The numbers are read against what is there when it runs, so that every part of a sequence is a sequence.</summary>
@@ -42,6 +46,7 @@ internal readonly record struct Operation(Kind Kind, uint A, uint B, uint C, uin
         (4, Kind.InlineSpan), (2, Kind.Populate), (4, Kind.Unmap), (2, Kind.Split), (4, Kind.Collapse), (1, Kind.Discard),
         (3, Kind.Age), (2, Kind.Translate), (1, Kind.HostRead), (2, Kind.HostWrite),
         (2, Kind.Mark), (1, Kind.MarkBitmap), (1, Kind.MarkBatch), (3, Kind.Get), (12, Kind.Harvest), (4, Kind.Clear), (1, Kind.Limit),
+        (16, Kind.Consumer), (1, Kind.CloseConsumer), (2, Kind.Redirty), (3, Kind.HarvestRuns),
     ];
 
     public static Gen<Operation> Gen { get; } = CsCheck.Gen.Select(
@@ -58,7 +63,7 @@ internal readonly record struct Operation(Kind Kind, uint A, uint B, uint C, uin
 /// <summary>A space's options and what is done to it.</summary>
 internal sealed record Sequence(SplitPolicy Policy, bool Huge, bool Regions, bool ByGeneration, Operation[] Operations)
 {
-    private const int LongestLength = 40;
+    private const int LongestLength = 60;
     private const int MostSlotsFirst = 4;
 
     public static Gen<Sequence> Gen { get; } = CsCheck.Gen.Select(

@@ -20,6 +20,9 @@ internal sealed record ReferenceSlot(uint Id, ulong Start, ulong Size, ulong Hos
     /// <summary>Dirty pages (guest numbers) that are in no mapping; null where logging is off.</summary>
     public HashSet<ulong>? Log { get; init; }
 
+    /// <summary>What consumers have of it while it logs.</summary>
+    public List<ReferencePart> Parts { get; init; } = [];
+
     /// <summary>Pages (guest numbers) that the kernel saw written, where a backing is the truth; else null.</summary>
     public HashSet<ulong>? Kernel { get; init; }
 
@@ -34,6 +37,14 @@ internal sealed record ReferenceSlot(uint Id, ulong Start, ulong Size, ulong Hos
     public ulong FirstPage => Start >> 12;
 
     public ulong Pages => Size >> 12;
+
+    /// <summary>Pages that are dirty now, for everybody.</summary>
+    public void Pour(IEnumerable<ulong> pages)
+    {
+        ulong[] all = Log is null ? [] : [.. pages];
+        Log?.UnionWith(all);
+        Parts.ForEach(part => part.Log.UnionWith(all));
+    }
 
     public bool Covers(ulong start, ulong size) => start >= Start && start < End && End - start >= size;
 }
@@ -153,13 +164,10 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
 
     public void Create(ReferenceSlot slot, bool initiallyDirty)
     {
-        slot = slot with { Marked = byGeneration ? [] : null };
+        slot = Joined(slot with { Marked = byGeneration ? [] : null });
         Slots.Add(slot.Id, slot);
         Armings += slot.Log is null ? 0 : 1;
-        if (initiallyDirty)
-        {
-            slot.Log!.UnionWith(PagesOf(slot));
-        }
+        slot.Pour(initiallyDirty ? PagesOf(slot) : []);
     }
 
     /// <summary>The last dirty pages.</summary>
@@ -176,6 +184,7 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
             }
         }
         Collect(slot);
+        slot.Parts.ForEach(part => part.IsGone = true);
         return slot.Log ?? [];
     }
 
@@ -187,33 +196,35 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
         {
             UnmapSlot(old, old.Start, old.End);
         }
-        if (old.Log is not null && !log && wantsFinal)
+        if (old.Log is not null && !log && (wantsFinal || old.Parts.Count != 0))
         {
             if (old.Kernel is null)
             {
                 Take(old, old.FirstPage, old.Pages);
             }
             Collect(old);
-            final = old.Log;
+            final = wantsFinal ? old.Log : [];
         }
         bool arms = old.Log is null && log;
-        ReferenceSlot slot = old with { ReadOnly = readOnly, Log = !log ? null : old.Log ?? [] };
+        ReferenceSlot slot = old with { ReadOnly = readOnly, Log = !log ? null : old.Log ?? [], Parts = log ? old.Parts : [] };
         Slots[old.Id] = slot;
         if (old.Log is not null && !log)
         {
+            old.Parts.ForEach(part => part.IsGone = true);
             Collapse(slot.Start, slot.End);
         }
         if (arms)
         {
             Armings++;
-            if (slot.Tracked)
+            if (slot.Tracked && !initiallyDirty)
             {
                 Take(slot, slot.FirstPage, slot.Pages); // what was dirty before logging is history
             }
             slot.Kernel?.Clear();
             slot.Marked?.Clear();
             slot.Log!.Clear();
-            slot.Log.UnionWith(initiallyDirty ? PagesOf(slot) : []);
+            Slots[old.Id] = slot = Joined(slot);
+            slot.Pour(initiallyDirty ? PagesOf(slot) : []);
         }
         return final;
     }
@@ -271,7 +282,7 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
         bool all = !wraps && pages.All(page => Find(page << 12) is not null);
         foreach (ulong page in all ? pages : [])
         {
-            Find(page << 12)!.Log?.Add(page);
+            Find(page << 12)!.Pour([page]);
         }
         return all;
     }
@@ -344,7 +355,7 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
             if ((slot.Kernel ?? slot.Marked) is { } truth)
             {
                 truth.Remove(page);
-                slot.Log?.Add(page);
+                slot.Pour([page]);
                 taken++;
                 continue;
             }
@@ -352,7 +363,7 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
             foreach (ulong one in leaf ? Pages(page & ~255UL, 256) : [page])
             {
                 _pages[one] = false;
-                slot.Log?.Add(one);
+                slot.Pour([one]);
                 taken++;
             }
         }
@@ -377,7 +388,7 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
                 PagesUnmapped += mapped ? 1 : 0;
                 if (mapped && dirty && slot.Tracked)
                 {
-                    slot.Log!.Add(page);
+                    slot.Pour([page]);
                 }
             }
             if (whole)

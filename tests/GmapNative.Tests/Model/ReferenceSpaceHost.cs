@@ -15,6 +15,10 @@ internal sealed partial class ReferenceSpace
 
     public bool HasTable(ulong address) => _tables.Contains(address >> 20);
 
+    /// <summary>How many pages of the segment of an address are mapped and dirty, where the tables track the slot that is there.</summary>
+    public long DirtyOf(ulong address) => Find(address) is not { Tracked: true } ? 0
+        : Pages(address >> 20 << 8, 256).Count(page => _pages.GetValueOrDefault(page));
+
     /// <summary>Whether a page of a slot is mapped; the aged ones count too, if asked.</summary>
     public bool MapsAny(ReferenceSlot slot, bool agedToo) =>
         _pages.Keys.Any(page => slot.Covers(page << 12, 1) && (agedToo || !_aged.Contains(page)));
@@ -62,7 +66,7 @@ internal sealed partial class ReferenceSpace
         }
     }
 
-    public void EveryPageDirty(uint id) => Slots[id].Log?.UnionWith(PagesOf(Slots[id]));
+    public void EveryPageDirty(uint id) => Slots[id].Pour(PagesOf(Slots[id]));
 
     /// <summary>
     /// A fault that found no memory may have made the way to its segment, and a clean leaf; which of it, <paramref name="seen"/> (a
@@ -102,7 +106,7 @@ internal sealed partial class ReferenceSpace
     {
         if ((slot.Kernel ?? slot.Marked) is { } truth)
         {
-            slot.Log?.UnionWith(truth);
+            slot.Pour(truth);
         }
     }
 }

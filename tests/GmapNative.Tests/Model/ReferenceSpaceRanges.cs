@@ -60,7 +60,13 @@ internal sealed partial class ReferenceSpace
         PourMarked(start, end);
         foreach (ReferenceSlot slot in Slots.Values.Where(slot => slot is { Log: not null, Kernel: null }))
         {
-            PagesDiscarded += slot.Log!.RemoveWhere(page => page << 12 >= start && page << 12 < end);
+            bool Goes(ulong page) => page << 12 >= start && page << 12 < end;
+            PagesDiscarded += slot.Log!.RemoveWhere(Goes);
+            foreach (ReferencePart part in slot.Parts)
+            {
+                part.Log.RemoveWhere(Goes);
+                part.Epoch.RemoveWhere(Goes);
+            }
         }
     }
 

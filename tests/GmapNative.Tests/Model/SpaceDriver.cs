@@ -94,6 +94,7 @@ internal sealed unsafe partial class SpaceDriver
     {
         try
         {
+            FinishConsumers();
             foreach (ReferenceSlot slot in _model.Slots.Values.ToArray())
             {
                 for (ulong at = slot.Start; at < slot.End; at += TestSpace.Page)
@@ -138,6 +139,10 @@ internal sealed unsafe partial class SpaceDriver
         Kind.Get => Get(operation),
         Kind.Harvest => Harvest(operation),
         Kind.Clear => Clear(operation),
+        Kind.Consumer => Turn(operation),
+        Kind.CloseConsumer => _seats[operation.A % 4] is null ? "none" : CloseSeat((int)(operation.A % 4)),
+        Kind.Redirty => Redirty(operation),
+        Kind.HarvestRuns => HarvestRuns(operation),
         _ => SetLimit(operation),
     };
 

@@ -198,7 +198,7 @@ internal sealed unsafe partial class SpaceDriver
             }
         });
         Same(status, Status.Ok, "mark bitmap");
-        slot.Log!.UnionWith(GuestPages(bitmap, slot.FirstPage + first).Where(page => page < slot.FirstPage + first + count));
+        slot.Pour(GuestPages(bitmap, slot.FirstPage + first).Where(page => page < slot.FirstPage + first + count));
         return "done";
     }
 

@@ -49,5 +49,7 @@ internal sealed unsafe partial class SpaceDriver
         bytes += _test.Space.Options.ByGeneration ? stats.segment_tables * (128 << 10) : 0;
         Same(stats.table_bytes, bytes, "table_bytes");
         Same((long)stats.vcpus, 1, "vcpus");
+        Same((long)stats.epochs, _epochs, "epochs");
+        Same((long)stats.consumers, 0, "consumers");
     }
 }

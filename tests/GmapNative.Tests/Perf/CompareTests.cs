@@ -105,6 +105,18 @@ public sealed class CompareTests
     }
 
     [Test]
+    public void A_busy_machine_is_told()
+    {
+        string before = Table("before", ("kept", "p", 1.0, null, null));
+        string after = Table("after", ("kept", "p", 1.0, null, null));
+        Assert.That(Run(before, after).Output, Does.Not.Contain("do not rely"));
+        string busy = File.ReadAllText(after)
+            .Replace("\"rounds\": 9", "\"rounds\": 9, \"others_processors\": 1.75", StringComparison.Ordinal);
+        File.WriteAllText(after, busy);
+        Assert.That(Run(before, after).Output, Does.Match("after.json: other processes took 1.75 .*do not rely"));
+    }
+
+    [Test]
     public void Benchmarks_are_measured_against_the_reference_of_their_job()
     {
         // The second machine is twice as fast. Against the reference, Skip is as it was and Move takes twice as long.
@@ -132,7 +144,9 @@ public sealed class CompareTests
     [TestCase("{\"rows\": []}", "no row in common")]
     [TestCase("{\"rows\": [{\"row\": \"kept\", \"peer\": \"p\", \"ratio\": 0}]}", "a ratio of 0")]
     [TestCase("{\"rows\": [{\"row\": \"a\", \"peer\": \"p\", \"ratio\": 1}, {\"row\": \"a\", \"peer\": \"p\", \"ratio\": 1}]}", "twice")]
-    [TestCase("{\"Benchmarks\": [{\"FullName\": \"B.Skip\", \"DisplayInfo\": \"B.Skip: JIT\", \"Statistics\": {\"Median\": 1}}]}", "has no ")]
+    [TestCase(
+        "{\"Benchmarks\": [{\"FullName\": \"B.Skip\", \"DisplayInfo\": \"B.Skip: JIT\", \"Statistics\": {\"Median\": 1}}]}",
+        "has no ")]
     public void What_is_no_result_is_refused(string text, string expected)
     {
         string broken = Path.Combine(_folder, "broken.json");
@@ -179,7 +193,8 @@ public sealed class CompareTests
             {"machine": {"processor": "A processor"}, "build": {"library": "0.1.0", "instructions": "baseline"},
              "run": {"rounds": 9, "quick": false},
              "rows": [{{string.Join(", ", rows.Select(r => $$"""
-                {"row": "{{r.Row}}", "ours": 10, "unit": "us", "peer": "{{r.Peer}}", "peer_value": 10, "ratio": {{Json(r.Ratio)}}, "goal": null}
+                {"row": "{{r.Row}}", "ours": 10, "unit": "us", "peer": "{{r.Peer}}", "peer_value": 10,
+                  "ratio": {{Json(r.Ratio)}}, "goal": null}
                 """))}}],
              "spread": [{{string.Join(", ", rows.Select(r => $$"""
                 {"row": "{{r.Row}}", "peer": "{{r.Peer}}", "ratio_low": {{Json(r.Low)}}, "ratio_high": {{Json(r.High)}} }

@@ -119,7 +119,6 @@ public sealed class DirtyScenarios : ScenarioFixture
     [TestCase(Place.EntriesRead)]
     [TestCase(Place.Poured)]
     [TestCase(Place.EntryArmed)]
-    [TestCase(Place.SegmentUnlocked)]
     [TestCase(Place.Collected)]
     [TestCase(Place.BarrierDone)]
     [Property("Scenario", 17)]
@@ -137,7 +136,7 @@ public sealed class DirtyScenarios : ScenarioFixture
         int[] second = test.Harvest(1);
         Assert.That(first, Has.Member(3));
         Assert.That(first.Concat(second).Distinct(), Is.EquivalentTo(new[] { 3, 4 }));
-        bool late = (Place)place is Place.EntryArmed or Place.SegmentUnlocked or Place.Collected or Place.BarrierDone;
+        bool late = (Place)place is Place.EntryArmed or Place.Collected or Place.BarrierDone;
         Assert.That(second.Contains(3), Is.EqualTo(late), "what was taken already is marked anew");
         Assert.That(test.Harvest(1), Is.Empty);
         test.Check();

@@ -55,8 +55,8 @@ public sealed unsafe class FreezeTests
                     dirty |= taken ? 1UL << i : 0;
                     expected[i] = taken ? new PageEntry(pages[i]).WithArmed.Value : pages[i];
                 }
-                Assert.That(table.SoftDirty(group), Is.EqualTo(dirty));
-                table.ArmFrozen(group);
+                Assert.That(table.SoftDirty(group, 0xFF), Is.EqualTo(dirty));
+                table.ArmFrozen(group, 0xFF);
                 Assert.That(pages.SequenceEqual(expected), Is.True, $"round {round}, group {group}");
             }
         }

@@ -27,30 +27,35 @@ public sealed class NoGarbageTests
     [TestCase("clear")]
     [TestCase("harvest")]
     [TestCase("freezing harvest")]
+    [TestCase("harvest of runs")]
+    [TestCase("consumer")]
+    [TestCase("freezing consumer")]
     public void Nothing_is_allocated(string path)
     {
-        var freezing = new Freezing { LeastLines = path == "freezing harvest" ? 1 : 33, LeastSegments = 1 };
+        var freezing = new Freezing { LeastLines = path.StartsWith("freezing", StringComparison.Ordinal) ? 1 : 33, LeastSegments = 1 };
         using var test = new TestSpace(
             new SpaceOptions { Limit = TwoGigabytes - 1 }, new EngineOptions { ArenaBytes = 32 << 20, Freezing = freezing });
         test.Set(new SlotRequest { Id = 1, Size = 4 * Segment, HostAddress = s_memory.Start, LogDirty = true });
+        Assert.That(Consumer.TryOpen(test.Space, Consumer.AllSlots, ConsumerKind.Plain, out Consumer? consumer), Is.Zero);
         ulong[] bitmap = new ulong[16];
         bitmap[0] = 0b1010_1110;
         int round = 0;
         for (; round < 40; round++)
         {
-            Run(test, path, round, bitmap); // everything is compiled and first-touched
+            Run(test, consumer!, path, round, bitmap); // everything is compiled and first-touched
         }
         long before = GC.GetAllocatedBytesForCurrentThread();
         for (; round < 40 + Rounds; round++)
         {
-            Run(test, path, round, bitmap);
+            Run(test, consumer!, path, round, bitmap);
         }
         long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
         Assert.That(allocated, Is.Zero);
         Assert.That(test.Counters.WriteFaults, Is.GreaterThanOrEqualTo(Rounds), "something ran");
+        Assert.That(consumer!.Close(), Is.Zero);
     }
 
-    private static unsafe void Run(TestSpace test, string path, int round, ulong[] bitmap)
+    private static unsafe void Run(TestSpace test, Consumer consumer, string path, int round, ulong[] bitmap)
     {
         ulong address = (ulong)round * 3 % 1024 * Page;
         int status = test.Fault(address, Access.Write, out _);
@@ -80,6 +85,14 @@ public sealed class NoGarbageTests
                 case "clear":
                     status |= Harvester.Clear(test.Space, 1, 0, 64, words);
                     break;
+                case "harvest of runs":
+                    DirtyRun run = default;
+                    var runs = new DirtyRuns(&run, 1);
+                    status |= Harvester.HarvestRuns(test.Space, 1, 0, 1024, HarvestFlags.None, ref runs, out _);
+                    break;
+                case "consumer" or "freezing consumer":
+                    status |= Epoch(consumer, round, words);
+                    break;
                 default:
                     status |= Harvester.Harvest(test.Space, 1, 0, 1024, HarvestFlags.None, words, 16, out _);
                     break;
@@ -89,5 +102,21 @@ public sealed class NoGarbageTests
         {
             throw new InvalidOperationException($"{path}: {status}");
         }
+    }
+
+    /// <summary>Begin, both ways to read, redirty, abort and commit.</summary>
+    private static unsafe int Epoch(Consumer consumer, int round, ulong* words)
+    {
+        var array = stackalloc DirtyRun[3];
+        ulong resume = 0;
+        int status = consumer.Begin(rearm: true, out ConsumerEpoch epoch) | consumer.ReadBitmap(1, 0, 1024, or: true, words, 16, out _);
+        while (resume != ulong.MaxValue)
+        {
+            var runs = new DirtyRuns(array, 3);
+            status |= consumer.ReadRuns(ref runs, ref resume);
+        }
+        ulong bit = 1;
+        status |= consumer.Redirty(1, 7, 1, &bit) | (round % 3 == 0 ? consumer.Abort() : consumer.Commit());
+        return epoch.DirtyPages == 0 ? -1 : status;
     }
 }

@@ -1,0 +1,157 @@
+using System;
+using GmapNative.Bits;
+using GmapNative.Memory;
+using GmapNative.Tables;
+
+namespace GmapNative.Space;
+
+/// <summary>
+/// A harvest's take: walks the segments of a slot whose summary word says that something may be dirty, re-arms, and pours into the
+/// epoch of a consumer (rule 11). Enters sections of its own. Under the slot's harvest turn and lock; the lock is let go while a freeze
+/// waits. Allocates nothing.
+/// </summary>
+internal ref struct HarvestWalk
+{
+    private const int Batch = 64;
+
+    /// <summary>Regions of 2 GB in which nothing was found, in one section.</summary>
+    private const int CleanRegions = 64;
+
+    private readonly AddressSpace _space;
+    private readonly Slot _slot;
+    private readonly Outlet _into;
+    private readonly SegmentWalk _walk;
+    private SegmentFreezer _freezer;
+
+    // Addresses of segments that wait for the freezer; the caller's.
+    private readonly Span<ulong> _dense;
+    private int _denseCount;
+    private long _taken;
+
+    /// <param name="space">The space.</param>
+    /// <param name="slot">The slot as it is published now.</param>
+    /// <param name="tracking">Whose turn and lock are held.</param>
+    /// <param name="sink">The consumer whose epoch gets it; the others' logs get it too.</param>
+    /// <param name="dense">Room for <see cref="Room"/> addresses.</param>
+    public HarvestWalk(AddressSpace space, Slot slot, SlotTracking tracking, DirtySink sink, Span<ulong> dense)
+    {
+        _space = space;
+        _slot = slot;
+        _into = new Outlet(tracking.Sinks, sink, sink.Epoch, tracking); // the turn keeps the consumers as they are
+        _walk = new SegmentWalk(space, slot);
+        _freezer = new SegmentFreezer(space, slot, tracking, sink);
+        _dense = dense;
+    }
+
+    /// <summary>A chunk of the freezer's, and what a batch adds to it.</summary>
+    public static int Room => SegmentFreezer.Chunk + Batch;
+
+    /// <summary>
+    /// Takes start..end-1 (page aligned, inside the slot). A leaf that is only partly in the range is taken as a whole. Dense segments are
+    /// frozen (rule 20). <see cref="Status.TryAgain"/>: the slot was changed meanwhile, some may be left.
+    /// </summary>
+    public int Take(ulong start, ulong end, out long taken)
+    {
+        int status = Status.Ok;
+        for (ulong at = start; at < end && status == Status.Ok;)
+        {
+            at = TakeStretch(at, end);
+            if (_denseCount != 0 && (at == end || _denseCount >= SegmentFreezer.Chunk))
+            {
+                status = _freezer.Take(_dense[.._denseCount], ref _taken);
+                _denseCount = 0;
+            }
+        }
+        taken = _taken;
+        return status;
+    }
+
+    /// <summary>
+    /// What one section takes: clean regions, and one in which something was found. Returns where to go on: in the middle of a region if
+    /// the freezer has enough.
+    /// </summary>
+    private ulong TakeStretch(ulong start, ulong end)
+    {
+        ulong at = start;
+        long before = _taken + _denseCount;
+        int section = LibrarySections.Enter();
+        for (int regions = 0; at < end && regions < CleanRegions && _taken + _denseCount == before; regions++)
+        {
+            ulong stop = SegmentWalk.RegionEnd(at, end);
+            if (stop < end && _space.Tree.TryFind(stop, out SegmentTable next))
+            {
+                next.PrefetchSummaries(); // no processor foresees where the next table is
+            }
+            at = _space.Tree.TryFind(at, out SegmentTable table) ? TakeRegion(table, at, stop, start, end) : stop;
+        }
+        LibrarySections.Leave(section);
+        return at;
+    }
+
+    /// <summary>Takes at..stop-1, a part of a region; start..end-1 is the range of the harvest.</summary>
+    private ulong TakeRegion(SegmentTable table, ulong at, ulong stop, ulong start, ulong end)
+    {
+        ulong region = SegmentWalk.RegionBase(at);
+        int last = GuestAddress.SegmentIndex(stop - 1) + 1;
+        int next = GuestAddress.SegmentIndex(at);
+        Span<int> batch = stackalloc int[Batch];
+        while (_denseCount < SegmentFreezer.Chunk)
+        {
+            int count = table.Flagged(ref next, last, batch);
+            if (count == 0)
+            {
+                return stop;
+            }
+            Prefetch(table, region, batch[..count]);
+            foreach (int index in batch[..count])
+            {
+                TakeSegment(table.Cell(index), region + ((ulong)index << GuestAddress.SegmentShift), start, end);
+            }
+        }
+        return Math.Min(stop, region + ((ulong)next << GuestAddress.SegmentShift));
+    }
+
+    private void TakeSegment(SegmentCell cell, ulong segment, ulong start, ulong end)
+    {
+        if (segment < start || end - segment < GuestAddress.SegmentSize)
+        {
+            _taken += _walk.TakeSegment(cell, segment, start, end, _into, rearm: true);
+            return;
+        }
+        SegmentEntry entry = cell.Load();
+        if (entry.IsLeaf)
+        {
+            _taken += _walk.TakeSegment(cell, segment, start, end, _into, rearm: true); // or its children, if it is split now
+        }
+        else if (_freezer.Suits(cell))
+        {
+            _dense[_denseCount++] = segment;
+        }
+        else if (entry.IsTable)
+        {
+            _taken += DirtyTake.Table(cell, new PageTable(entry.TableOrigin), _slot.PageOf(segment), _into);
+        }
+    }
+
+    /// <summary>
+    /// Where writes are sparse each segment is a chain of cache misses: entry, page table, epoch. Side by side they cost a third.
+    /// </summary>
+    private readonly void Prefetch(SegmentTable table, ulong region, ReadOnlySpan<int> batch)
+    {
+        foreach (int index in batch)
+        {
+            table.PrefetchEntry(index);
+            ulong segment = region + ((ulong)index << GuestAddress.SegmentShift);
+            _into.Prefetch(segment < _slot.GuestAddress ? 0 : _slot.PageOf(segment));
+        }
+        foreach (int index in batch)
+        {
+            SegmentCell cell = table.Cell(index);
+            SegmentEntry entry = cell.Load();
+            if (entry.IsTable && !_freezer.Suits(cell)) // the freezer brings its own near, later
+            {
+                new PageTable(entry.TableOrigin).Prefetch(cell.Summary);
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using GmapNative.Bits;
+using GmapNative.Memory;
+
+namespace GmapNative.Tables;
+
+/// <summary>
+/// Finds soft-dirty entries of a page table, and takes them where nobody else changes the table (rule 20), by vectors. Each entry is
+/// read and stored whole; what changes behind a look is found by the next one. All widths do the same; the one without a width takes the
+/// widest that the build may use.
+/// </summary>
+internal static unsafe class SoftDirtyScan
+{
+    public const int LineEntries = 8;
+    public const int GroupEntries = 64;
+
+    private const int ToSign = 62; // from soft-dirty, bit 1, to where a vector's mask is taken from
+    private const int ToDirty = 2;
+    private const int ToProtect = 8;
+
+    /// <summary>Bit i: entry i of a line (8 entries) is soft-dirty.</summary>
+    public static uint Line(ulong* line) => Line(line, VectorWidths.Widest);
+
+    /// <summary>Bit i: entry i of a group (64 entries) is soft-dirty.</summary>
+    public static ulong Group(ulong* group) => Group(group, VectorWidths.Widest);
+
+    /// <summary>
+    /// Makes every soft-dirty entry of a line clean and protected, as <see cref="PageEntry.WithArmed"/>, by plain stores.
+    /// </summary>
+    public static void Arm(ulong* line) => Arm(line, VectorWidths.Widest);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static uint Line(ulong* line, VectorWidth width)
+    {
+        switch (width)
+        {
+            case VectorWidth.Bits512:
+                return (uint)(Vector512.Load(line) << ToSign).ExtractMostSignificantBits();
+            case VectorWidth.Bits256:
+                return (Vector256.Load(line) << ToSign).ExtractMostSignificantBits()
+                    | ((Vector256.Load(line + 4) << ToSign).ExtractMostSignificantBits() << 4);
+            case VectorWidth.Bits128:
+                return (Vector128.Load(line) << ToSign).ExtractMostSignificantBits()
+                    | ((Vector128.Load(line + 2) << ToSign).ExtractMostSignificantBits() << 2)
+                    | ((Vector128.Load(line + 4) << ToSign).ExtractMostSignificantBits() << 4)
+                    | ((Vector128.Load(line + 6) << ToSign).ExtractMostSignificantBits() << 6);
+            default:
+                uint found = 0;
+                for (int i = 0; i < LineEntries; i++)
+                {
+                    found |= (uint)((line[i] & PageEntry.SoftDirty) / PageEntry.SoftDirty) << i;
+                }
+                return found;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static ulong Group(ulong* group, VectorWidth width)
+    {
+        switch (width)
+        {
+            case VectorWidth.Bits256:
+                return Group256(group);
+            case VectorWidth.Bits128:
+                return Group128(group);
+            default:
+                ulong found = 0;
+                for (int at = 0; at < GroupEntries; at += LineEntries)
+                {
+                    found |= (ulong)Line(group + at, width) << at;
+                }
+                return found;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static void Arm(ulong* line, VectorWidth width)
+    {
+        // Where soft-dirty is set: that bit and dirty go, P comes. The bits are two and eight places above it.
+        for (ulong* end = line + LineEntries; line < end; line += (int)width / sizeof(ulong))
+        {
+            switch (width)
+            {
+                case VectorWidth.Bits512:
+                    Vector512<ulong> taken512 = Vector512.Load(line) & Vector512.Create(PageEntry.SoftDirty);
+                    ((Vector512.Load(line) | (taken512 << ToProtect)) & ~(taken512 | (taken512 << ToDirty))).Store(line);
+                    break;
+                case VectorWidth.Bits256:
+                    Vector256<ulong> taken256 = Vector256.Load(line) & Vector256.Create(PageEntry.SoftDirty);
+                    ((Vector256.Load(line) | (taken256 << ToProtect)) & ~(taken256 | (taken256 << ToDirty))).Store(line);
+                    break;
+                case VectorWidth.Bits128:
+                    Vector128<ulong> taken128 = Vector128.Load(line) & Vector128.Create(PageEntry.SoftDirty);
+                    ((Vector128.Load(line) | (taken128 << ToProtect)) & ~(taken128 | (taken128 << ToDirty))).Store(line);
+                    break;
+                default:
+                    ulong taken = *line & PageEntry.SoftDirty;
+                    *line = (*line | (taken << ToProtect)) & ~(taken | (taken << ToDirty));
+                    break;
+            }
+        }
+    }
+
+    /// <summary>Each lane collects every fourth entry, from the last to the first, a place higher than they belong.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static ulong Group256(ulong* group)
+    {
+        var softDirty = Vector256.Create(PageEntry.SoftDirty);
+        Vector256<ulong> bits = default;
+        for (ulong* entry = group + GroupEntries - 8; entry >= group; entry -= 8)
+        {
+            bits = (bits << 1) | (Vector256.Load(entry + 4) & softDirty);
+            bits = (bits << 1) | (Vector256.Load(entry) & softDirty);
+        }
+        bits >>= 1;
+        return Spread4(bits.GetElement(0)) | (Spread4(bits.GetElement(1)) << 1) | (Spread4(bits.GetElement(2)) << 2)
+            | (Spread4(bits.GetElement(3)) << 3);
+    }
+
+    /// <summary>As above: one lane collects the even entries, one the odd ones.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static ulong Group128(ulong* group)
+    {
+        var softDirty = Vector128.Create(PageEntry.SoftDirty);
+        Vector128<ulong> bits = default;
+        for (ulong* entry = group + GroupEntries - 4; entry >= group; entry -= 4)
+        {
+            bits = (bits << 1) | (Vector128.Load(entry + 2) & softDirty);
+            bits = (bits << 1) | (Vector128.Load(entry) & softDirty);
+        }
+        bits >>= 1;
+        return Spread2(bits.GetElement(0)) | (Spread2(bits.GetElement(1)) << 1);
+    }
+
+    /// <summary>Bit i of 16 becomes bit 4 * i.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static ulong Spread4(ulong bits) =>
+        Bmi2.X64.IsSupported ? Bmi2.X64.ParallelBitDeposit(bits, 0x1111_1111_1111_1111) : Spread2(Spread2(bits));
+
+    /// <summary>Bit i of 32 becomes bit 2 * i.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static ulong Spread2(ulong bits)
+    {
+        bits = (bits | (bits << 16)) & 0x0000_FFFF_0000_FFFF;
+        bits = (bits | (bits << 8)) & 0x00FF_00FF_00FF_00FF;
+        bits = (bits | (bits << 4)) & 0x0F0F_0F0F_0F0F_0F0F;
+        bits = (bits | (bits << 2)) & 0x3333_3333_3333_3333;
+        return (bits | (bits << 1)) & 0x5555_5555_5555_5555;
+    }
+}

@@ -1,0 +1,94 @@
+using GmapNative.Bits;
+using GmapNative.Exports.Abi;
+using GmapNative.Tests.Model;
+
+namespace GmapNative.Fuzz;
+
+/// <summary>Operations: a device's log, how fast pages become dirty.</summary>
+internal sealed unsafe partial class Machine
+{
+    private const int MostLogWords = 48; // the first segments of the guest
+
+    private int Drain()
+    {
+        _expected.Clear();
+        ulong handle = SpaceHandle(out SpaceState? space);
+        byte odd = _code.Byte();
+        int words = _code.Byte() % MostLogWords;
+        uint format = odd == 250 ? _code.Byte() : 1u;
+        uint flags = FlagArgument(0, 0);
+        ulong some = _code.Spread();
+        byte kind = _code.Byte();
+        var log = (ulong*)_words.Take(words * 8, 0);
+        for (int i = 0; i < words; i++)
+        {
+            log[i] = kind % 4 == 0 ? ulong.MaxValue : (i + kind) % 4 == 0 ? some << (i % 32) : 0;
+        }
+        ulong[] before = new System.ReadOnlySpan<ulong>(log, words).ToArray();
+        ulong* pages = NumberOut(mayBeNull: true);
+        byte* given = odd == 251 ? null : (byte*)log + (odd == 252 ? 4 : 0);
+        ulong bytes = (ulong)words * 8;
+        bytes = odd == 253 ? bytes + 4 : odd == 254 ? ulong.MaxValue & ~7UL : bytes;
+        Say($"{handle:x} format {format} {bytes} bytes");
+        _expected.If(space is null, Status.BadHandle).If(format != 1 || odd is >= 251 and <= 254, Status.Invalid);
+        int status = library.DirtyDrain(handle, format, flags, given, bytes, pages);
+        bool done = Check(status, 0);
+        ulong marked = 0;
+        for (int gfn = 0; gfn < words * 64; gfn++)
+        {
+            bool set = (before[gfn / 64] >> (gfn % 64) & 1) != 0;
+            if (done && set && space!.Model.Find((ulong)gfn << GuestAddress.PageShift) is { Log: not null })
+            {
+                space.Model.Mark((ulong)gfn << GuestAddress.PageShift, 1);
+                marked++;
+            }
+        }
+        var after = new System.ReadOnlySpan<ulong>(log, words);
+        bool right = done ? System.MemoryExtensions.IndexOfAnyExcept(after, 0UL) < 0 : System.MemoryExtensions.SequenceEqual(after, before);
+        That(right, "the log is not empty, or was changed by a call that failed");
+        Same(done && pages is not null ? *pages : marked, marked, "pages");
+        That(done || !IsWritten(pages), "pages were told by a call that failed");
+        return status;
+    }
+
+    private int SlotRate()
+    {
+        _expected.Clear();
+        ulong handle = SpaceHandle(out SpaceState? space);
+        ReferenceSlot? slot = Slot(space, out uint id);
+        Rate* rate = Output<Rate>(out uint size, mayBeNull: false);
+        Say($"{handle:x} slot {id}");
+        _expected.If(space is null, Status.BadHandle).If(space is not null && slot?.Log is null, Status.NoEntry);
+        int status = library.DirtyRate(handle, id, rate);
+        if (!Check(status, 0))
+        {
+            Untouched(rate, size);
+        }
+        else if (size >= sizeof(Rate))
+        {
+            That(Received(rate, size) is { flags: 0, time_ns: not 0 }, "flags and time of a rate");
+        }
+        return status;
+    }
+
+    private int VcpuRate()
+    {
+        _expected.Clear();
+        ulong handle = VcpuHandle(out VcpuState? vcpu);
+        Rate* rate = Output<Rate>(out uint size, mayBeNull: false);
+        Say($"{handle:x}");
+        _expected.If(vcpu is null, Status.BadHandle);
+        int status = library.VcpuRate(handle, rate);
+        if (!Check(status, 0))
+        {
+            Untouched(rate, size);
+        }
+        else if (size >= sizeof(Rate))
+        {
+            Rate read = Received(rate, size);
+            Same(read.pages, (ulong)vcpu!.Granted, "pages that a vcpu made dirty");
+            That(read is { flags: 0, time_ns: not 0 }, "flags and time of a rate");
+        }
+        return status;
+    }
+}
