@@ -221,7 +221,10 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
                 Take(slot, slot.FirstPage, slot.Pages); // what was dirty before logging is history
             }
             slot.Kernel?.Clear();
-            slot.Marked?.Clear();
+            if (!initiallyDirty)
+            {
+                slot.Marked?.Clear(); // else nothing is walked: the first harvest of a page takes its mark
+            }
             slot.Log!.Clear();
             Slots[old.Id] = slot = Joined(slot);
             slot.Pour(initiallyDirty ? PagesOf(slot) : []);
