@@ -167,17 +167,20 @@ internal enum Step
     /// <summary>Rule 25: a consumer that opens leaves what is marked in the tables there.</summary>
     OpenTakesNothing,
 
-    /// <summary>Rule 25: a consumer that opens leaves cached rights alone: who goes on storing by them marks nothing for it.</summary>
-    OpenWithoutBump,
-
     /// <summary>Rule 25: a consumer that opens does not wait for the stores whose marks it gave to the others.</summary>
     OpenWithoutGrace,
+
+    /// <summary>Rule 25: a consumer that opens joins after its bump and its grace, not before.</summary>
+    OpenJoinsLate,
+
+    /// <summary>Rules 4 and 10: what others poured is collected, and cached rights stay.</summary>
+    BumpForOwnTakeOnly,
 
     /// <summary>Rule 10: a consumer's begin does not wait for the stores of the pages in its epoch.</summary>
     BeginWithoutGrace,
 
-    /// <summary>Rules 4 and 25: the last pages of a slot that was withdrawn are collected, and cached rights stay.</summary>
-    WithdrawnWithoutBump,
+    /// <summary>Rule 25: a begin that meets a slot that is being withdrawn goes on with what was poured so far.</summary>
+    WithdrawalNotWaitedFor,
 
     /// <summary>Rule 25: the logs of a consumer that left are freed while calls may still mark in them.</summary>
     FreedWhileMarked,

@@ -21,6 +21,7 @@
 #define MAX_LANES (2 * MAX_WRITERS)
 #define MAX_SPOTS 256u
 #define MAX_HARVESTERS 2u
+#define MAX_CONSUMERS 4u
 #define MAX_SLOTS 2u
 #define BITMAP_WORDS ((JUDGED_PAGES + 63) / 64)
 #define OTHER_SLOT 9u
@@ -71,6 +72,7 @@ typedef struct program {
   unsigned operator;  /* UNMAPS ...; 0: there is none */
   uint32_t policy;    /* GMAP_SPLIT_* */
   unsigned pause;     /* microseconds between two sections of a writer: segments are clean now and then */
+  unsigned consumers; /* beside the harvesters */
 } program;
 
 /* Deliberate mistakes of the harness itself (README.md, "Twins"). */
@@ -108,7 +110,7 @@ typedef struct world {
   const options *options;
   result *result;
   uint64_t engine, space;
-  unsigned char *memory, *image;
+  unsigned char *memory, *image; /* image: the harvesters' */
   unsigned writers, lanes, spots, slots;
   judged_slot slot[MAX_SLOTS];
   unsigned page_of[MAX_SPOTS];  /* spot -> page */
@@ -126,6 +128,9 @@ typedef struct world {
 
 typedef struct harvester {
   world *w;
+  unsigned char *image;  /* what it has copied; harvesters share one, a consumer has its own */
+  uint64_t consumer;     /* 0: none is open */
+  int is_consumer;
   pthread_t thread;
   unsigned me;
   uint64_t random;
@@ -199,6 +204,7 @@ int is_chosen(const options *o, const char *name);
 uint64_t nanoseconds(void);
 uint64_t seed_of(const world *w, unsigned role, unsigned number);
 void world_open(world *w);
+unsigned char *map_memory(world *w, size_t size);
 void world_close(world *w);
 gmap_status set_slot(const world *w, uint32_t id, uint32_t flags, unsigned first, unsigned pages);
 /* Ends the process. The first violation is the one that counts. */
@@ -219,16 +225,20 @@ void *write_on(void *writer_);
 void *read_on(void *world_);
 void *operate(void *world_);
 void *harvest_on(void *harvester_);
+void *consume_on(void *harvester_);
 void visit(world *w, uint64_t *random, unsigned page); /* opens a vcpu, stores if it can, closes it */
 void expect_holes(world *w, unsigned first, unsigned pages); /* nothing is mapped there any more */
 
 /* oracle.c */
 void oracle_begins(harvester *h);
 void oracle_ends(harvester *h);
-void compare_all(world *w);
+void oracle_joins(harvester *h);
+void oracle_aborts(harvester *h);
+void compare_all(harvester *h);
 
-/* harvester.c */
+/* harvester.c, consumers.c */
 void last_round(harvester *h);
+void last_epoch(harvester *h);
 
 /* trial.c: the whole of one program, in this process. */
 void run_trial(const program *p, const options *o, result *r) __attribute__((noreturn));

@@ -8,7 +8,7 @@
 #include <string.h>
 
 static unsigned char *memory_of(world *w, unsigned page) { return w->memory + page * PAGE; }
-static unsigned char *image_of(world *w, unsigned page) { return w->image + page * PAGE; }
+static unsigned char *image_of(const harvester *h, unsigned page) { return h->image + page * PAGE; }
 
 /* Several harvesters copy the same pages: one at a time, so that no copy replaces a newer one. */
 static pthread_mutex_t copying = PTHREAD_MUTEX_INITIALIZER;
@@ -44,8 +44,8 @@ void oracle_begins(harvester *h) {
   }
 }
 
-static void copy_page(world *w, unsigned page) {
-  uint64_t *from = (uint64_t *)(void *)memory_of(w, page), *to = (uint64_t *)(void *)image_of(w, page);
+static void copy_page(harvester *h, unsigned page) {
+  uint64_t *from = (uint64_t *)(void *)memory_of(h->w, page), *to = (uint64_t *)(void *)image_of(h, page);
   unsigned i;
   for (i = 0; i < CELLS; i++) to[i] = guest_load(from + i); /* guests go on storing */
 }
@@ -82,7 +82,7 @@ static unsigned find_missing(harvester *h, uint8_t missing[MAX_LANES][MAX_SPOTS]
       if (again && !missing[lane][spot]) continue;
       missing[lane][spot] = 0;
       if (!in_range(h, page)) continue;
-      has = *cell_at(w->image, page, cell_of(lane));
+      has = *cell_at(h->image, page, cell_of(lane));
       if (has != 0 && (has & 0xFFFFu) != (page & 0xFFFFu))
         violation(w, "page %u holds a store to page %u", page, (unsigned)(has & 0xFFFFu));
       if (stamp_of(has) >= h->before[lane][spot]) continue;
@@ -100,10 +100,11 @@ static void tell_missing(harvester *h, uint8_t missing[MAX_LANES][MAX_SPOTS]) {
     for (spot = 0; spot < w->spots; spot++)
       if (missing[lane][spot])
         violation(w, "page %u, lane %u: the image has stamp %llu, %llu was done before the harvest began "
-                     "(page %sreported, harvester %u, slot %u, kind %u, pages %u to %u%s)",
+                     "(page %sreported, %s %u, slot %u, kind %u, pages %u to %u%s)",
                   w->page_of[spot], lane,
-                  (unsigned long long)stamp_of(*cell_at(w->image, w->page_of[spot], cell_of(lane))),
-                  (unsigned long long)h->before[lane][spot], is_reported(h, w->page_of[spot]) ? "" : "not ", h->me,
+                  (unsigned long long)stamp_of(*cell_at(h->image, w->page_of[spot], cell_of(lane))),
+                  (unsigned long long)h->before[lane][spot], is_reported(h, w->page_of[spot]) ? "" : "not ",
+                  h->is_consumer ? "consumer" : "harvester", h->me,
                   h->slot->id, h->kind, h->slot->first + h->first, h->slot->first + h->first + h->count - 1,
                   h->last ? ", after the last store" : "");
 }
@@ -113,7 +114,7 @@ static void tell_missing(harvester *h, uint8_t missing[MAX_LANES][MAX_SPOTS]) {
 static void let_others_copy(const harvester *h, const uint64_t *rounds) {
   const world *w = h->w;
   unsigned other;
-  for (other = 0; other < w->program->harvesters; other++) {
+  for (other = 0; other < (h->is_consumer ? 0 : w->program->harvesters); other++) {
     const uint64_t *round = &h[(int)other - (int)h->me].round;
     while (other != h->me && rounds[other] % 2 && __atomic_load_n(round, __ATOMIC_ACQUIRE) == rounds[other])
       sched_yield();
@@ -145,14 +146,14 @@ void oracle_ends(harvester *h) {
   static __thread uint8_t missing[MAX_LANES][MAX_SPOTS];
   world *w = h->w;
   uint64_t rounds[MAX_HARVESTERS], reported = 0;
-  unsigned i, found = 0, n = w->program->harvesters;
+  unsigned i, found = 0, n = h->is_consumer ? 0 : w->program->harvesters;
   for (i = 0; i < n; i++) rounds[i] = __atomic_load_n(&h[(int)i - (int)h->me].round, __ATOMIC_SEQ_CST);
   be_wrong(h);
   pthread_mutex_lock(&copying);
   for (i = 0; i < h->count; i++) {
     unsigned page = h->slot->first + h->first + i;
     if (!is_reported(h, page)) continue;
-    copy_page(w, page);
+    copy_page(h, page);
     reported++;
   }
   if (!w->options->end_only) found = find_missing(h, missing, 0);
@@ -171,12 +172,25 @@ void oracle_ends(harvester *h) {
   keep_stamps(h);
 }
 
+/* 7: a consumer that opens begins with a copy of everything; what was done before the call is not reported to it. */
+void oracle_joins(harvester *h) {
+  unsigned page;
+  for (page = 0; page < h->count; page++) copy_page(h, h->slot->first + page);
+  __atomic_fetch_add(&h->round, 1, __ATOMIC_SEQ_CST);
+  keep_stamps(h);
+}
+
+/* An epoch that nobody copied: its pages come again, or the consumer's history ends. */
+void oracle_aborts(harvester *h) { __atomic_fetch_add(&h->round, 1, __ATOMIC_SEQ_CST); }
+
 /* 5: everybody has ended and everything was harvested: the copy is the memory. */
-void compare_all(world *w) {
+void compare_all(harvester *h) {
+  world *w = h->w;
   unsigned page, i;
   for (page = 0; page < JUDGED_PAGES; page++) {
-    if (!is_judged(w, page) || memcmp(memory_of(w, page), image_of(w, page), PAGE) == 0) continue;
-    for (i = 0; memory_of(w, page)[i] == image_of(w, page)[i];) i++;
-    violation(w, "at the end page %u differs from its copy at byte %u: a store was lost", page, i);
+    if (!is_judged(w, page) || memcmp(memory_of(w, page), image_of(h, page), PAGE) == 0) continue;
+    for (i = 0; memory_of(w, page)[i] == image_of(h, page)[i];) i++;
+    violation(w, "at the end page %u differs from its copy at byte %u: a store was lost (%s %u)", page, i,
+              h->is_consumer ? "consumer" : "harvester", h->me);
   }
 }

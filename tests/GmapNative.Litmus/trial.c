@@ -19,6 +19,7 @@ typedef struct cast {
   world w;
   writer writers[MAX_WRITERS];
   harvester harvesters[MAX_HARVESTERS];
+  harvester consumers[MAX_CONSUMERS];
   pthread_t readers[2], operator_;
 } cast;
 
@@ -42,6 +43,7 @@ static void start_all(cast *all) {
   for (i = 0; i < p->readers; i++) start(all, &all->readers[i], read_on, w);
   if (p->operator) start(all, &all->operator_, operate, w);
   for (i = 0; i < p->harvesters; i++) start(all, &all->harvesters[i].thread, harvest_on, &all->harvesters[i]);
+  for (i = 0; i < p->consumers; i++) start(all, &all->consumers[i].thread, consume_on, &all->consumers[i]);
 }
 
 static void wait_and_stop(cast *all) {
@@ -57,6 +59,7 @@ static void wait_and_stop(cast *all) {
   if (p->operator) pthread_join(all->operator_, NULL);
   set(&w->stop_harvests);
   for (i = 0; i < p->harvesters; i++) pthread_join(all->harvesters[i].thread, NULL);
+  for (i = 0; i < p->consumers; i++) pthread_join(all->consumers[i].thread, NULL);
 }
 
 static void count_changes(world *w) {
@@ -69,6 +72,15 @@ static void count_changes(world *w) {
   w->result->unmapped = stats.pages_unmapped;
 }
 
+static void cast_harvester(world *w, harvester *h, unsigned me, int is_consumer) {
+  h->w = w;
+  h->me = me;
+  h->is_consumer = is_consumer;
+  h->image = is_consumer ? map_memory(w, WORLD_PAGES * PAGE) : w->image;
+  h->random = seed_of(w, is_consumer ? 'e' : 'h', me);
+  h->bitmap = (uint64_t *)calloc(BITMAP_WORDS, sizeof *h->bitmap);
+}
+
 void run_trial(const program *p, const options *o, result *r) {
   cast *all = (cast *)aligned_alloc(64, (sizeof *all + 63) & ~(size_t)63);
   world *w = &all->w;
@@ -79,17 +91,13 @@ void run_trial(const program *p, const options *o, result *r) {
   w->options = o;
   w->result = r;
   world_open(w);
-  for (i = 0; i < MAX_HARVESTERS; i++) {
-    harvester *h = &all->harvesters[i];
-    h->w = w;
-    h->me = i;
-    h->random = seed_of(w, 'h', i);
-    h->bitmap = (uint64_t *)calloc(BITMAP_WORDS, sizeof *h->bitmap);
-  }
+  for (i = 0; i < MAX_HARVESTERS; i++) cast_harvester(w, &all->harvesters[i], i, 0);
+  for (i = 0; i < p->consumers; i++) cast_harvester(w, &all->consumers[i], i, 1);
   start_all(all);
   wait_and_stop(all);
   last_round(&all->harvesters[0]);
-  compare_all(w);
+  compare_all(&all->harvesters[0]);
+  for (i = 0; i < p->consumers; i++) last_epoch(&all->consumers[i]);
   count_changes(w);
   world_close(w);
   r->milliseconds = (nanoseconds() - w->begun) / 1000000u;

@@ -59,7 +59,7 @@ void demand(world *w, gmap_status status, const char *call) {
 }
 
 /* Zeroed memory that begins at a multiple of 1 MB. */
-static unsigned char *map_memory(world *w, size_t size) {
+unsigned char *map_memory(world *w, size_t size) {
   void *raw = mmap(NULL, size + MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (raw == MAP_FAILED) end_with(w, EXIT_INCONCLUSIVE, "no memory for the guest");
   return (unsigned char *)(((uintptr_t)raw + MIB - 1) & ~(uintptr_t)(MIB - 1));

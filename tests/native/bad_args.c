@@ -13,7 +13,7 @@
 static fixture f;
 static snapshot before, after;
 static unsigned char *elsewhere;
-static uint64_t bits[MAX_WORDS], number;
+static uint64_t bits[MAX_WORDS], number, consumer;
 
 static void refuses(gmap_status actual, gmap_status expected, int line, const char *call) {
   check_status(actual, expected, __FILE__, line, call);
@@ -32,6 +32,7 @@ static void null_pointers(void) {
   gmap_image_sink sink = {.struct_size = sizeof sink, .size = &number};
   gmap_fault_request request = {.guest_addr = GUEST, .access = GMAP_ACCESS_READ};
   gmap_backing_config backing_is = {.struct_size = sizeof backing_is, .kind = GMAP_BACKING_USERFAULTFD_ASYNC};
+  gmap_range range;
   uint64_t asce;
   size_t done;
   REFUSES(gmap_engine_create(NULL, NULL), GMAP_EINVAL);
@@ -61,6 +62,15 @@ static void null_pointers(void) {
   REFUSES(gmap_mark_dirty_batch(f.space, NULL, 1), GMAP_EINVAL);
   REFUSES(gmap_dirty_clear(f.space, SLOT, 0, 64, 0, NULL), GMAP_EINVAL);
   REFUSES(gmap_dirty_harvest(f.space, SLOT, 0, 64, 0, NULL, 1, &number), GMAP_EINVAL);
+  REFUSES(gmap_dirty_harvest_ranges(f.space, SLOT, 0, 64, 0, NULL, 1, &done, &number), GMAP_EINVAL);
+  REFUSES(gmap_dirty_harvest_ranges(f.space, SLOT, 0, 64, 0, &range, 1, NULL, &number), GMAP_EINVAL);
+  REFUSES(gmap_dirty_harvest_ranges(f.space, SLOT, 0, 64, 0, &range, 1, &done, NULL), GMAP_EINVAL);
+  REFUSES(gmap_consumer_open(f.space, SLOT, 0, NULL), GMAP_EINVAL);
+  REFUSES(gmap_consumer_read_bitmap(consumer, SLOT, 0, 64, 0, NULL, 1, &number), GMAP_EINVAL);
+  REFUSES(gmap_consumer_read_ranges(consumer, 0, NULL, 1, &done, &number), GMAP_EINVAL);
+  REFUSES(gmap_consumer_read_ranges(consumer, 0, &range, 1, NULL, &number), GMAP_EINVAL);
+  REFUSES(gmap_consumer_read_ranges(consumer, 0, &range, 1, &done, NULL), GMAP_EINVAL);
+  REFUSES(gmap_consumer_redirty(consumer, SLOT, 0, 64, 0, NULL), GMAP_EINVAL);
   REFUSES(gmap_backing_attach(f.space, SLOT, NULL, &number), GMAP_EINVAL);
   REFUSES(gmap_backing_attach(f.space, SLOT, &backing_is, NULL), GMAP_EINVAL);
 }
@@ -292,6 +302,32 @@ static void slot_without_log(void) {
   REFUSES(gmap_mark_dirty(f.space, 512 * MIB, PAGE), 0);
 }
 
+/* The snapshot's own look is a part of it: nothing may be consumed, and no epoch begun. */
+static void consumers(void) {
+  gmap_range range;
+  uint64_t resume = 0;
+  uint32_t flag;
+  size_t done;
+  for (flag = 1; flag; flag <<= 1) {
+    if (flag > GMAP_CONSUMER_INITIALLY_DIRTY) REFUSES(gmap_consumer_open(f.space, SLOT, flag, &number), GMAP_EINVAL);
+    if (flag != GMAP_HARVEST_NO_REARM) {
+      REFUSES(gmap_consumer_begin(consumer, flag, NULL), GMAP_EINVAL);
+      REFUSES(gmap_dirty_harvest_ranges(f.space, SLOT, 0, PAGES, flag, &range, 1, &done, &number), GMAP_EINVAL);
+    }
+    if (flag > GMAP_HARVEST_OR)
+      REFUSES(gmap_consumer_read_bitmap(consumer, SLOT, 0, PAGES, flag, bits, MAX_WORDS, &number), GMAP_EINVAL);
+    REFUSES(gmap_consumer_read_ranges(consumer, flag, &range, 1, &done, &resume), GMAP_EINVAL);
+    REFUSES(gmap_consumer_redirty(consumer, SLOT, 0, PAGES, flag, bits), GMAP_EINVAL);
+  }
+  REFUSES(gmap_consumer_open(f.space, SLOT + 1, 0, &number), GMAP_ENOENT);
+  REFUSES(gmap_consumer_redirty(consumer, SLOT, PAGES, 1, 0, bits), GMAP_EINVAL);
+  REFUSES(gmap_consumer_redirty(consumer, SLOT, ~0ull, 2, 0, bits), GMAP_EINVAL);
+  REFUSES(gmap_consumer_redirty(consumer, SLOT, 1, ~0ull, 0, bits), GMAP_EINVAL);
+  REFUSES(gmap_dirty_harvest_ranges(f.space, SLOT + 1, 0, 64, 0, &range, 1, &done, &number), GMAP_ENOENT);
+  REFUSES(gmap_dirty_harvest_ranges(f.space, SLOT, 1, PAGES, 0, &range, 1, &done, &number), GMAP_EINVAL);
+  REFUSES(gmap_dirty_harvest_ranges(f.space, SLOT, ~0ull, 2, 0, &range, 1, &done, &number), GMAP_EINVAL);
+}
+
 static void images(void) {
   gmap_image_sink sink = {.struct_size = sizeof sink, .size = &number};
   gmap_image_frame_map frames[1] = {{.slot = SLOT, .real_addr = 64 * MIB}};
@@ -336,6 +372,7 @@ static void backings(void) {
 int main(void) {
   elsewhere = guest_memory(2 * MIB);
   used_fixture(&f);
+  REQUIRE_OK(gmap_consumer_open(f.space, SLOT, 0, &consumer));
   snapshot_take(&f, &before);
   null_pointers();
   engine_and_space();
@@ -347,9 +384,11 @@ int main(void) {
   unmap_and_populate();
   ranges();
   dirty();
+  consumers();
   images();
   backings();
   slot_without_log();
+  CHECK_OK(gmap_consumer_close(consumer));
   fixture_close(&f);
   return check_done("bad_args");
 }

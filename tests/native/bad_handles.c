@@ -4,7 +4,7 @@
  * GMAP_EBADF, and nothing changed. All other arguments are good ones. */
 #include "snapshot.h"
 
-enum kind { ENGINE, SPACE, VCPU, BACKING };
+enum kind { ENGINE, SPACE, VCPU, BACKING, CONSUMER, KINDS };
 
 static uint64_t words[MAX_WORDS];
 static unsigned char data[64];
@@ -119,6 +119,37 @@ static gmap_status dirty_harvest(uint64_t h) {
   return gmap_dirty_harvest(h, SLOT, 0, 64, 0, bits, MAX_WORDS, &dirty);
 }
 
+static gmap_status dirty_harvest_ranges(uint64_t h) {
+  gmap_range range;
+  size_t n;
+  uint64_t next;
+  return gmap_dirty_harvest_ranges(h, SLOT, 0, 64, 0, &range, 1, &n, &next);
+}
+
+static gmap_status consumer_open(uint64_t h) {
+  uint64_t consumer;
+  return gmap_consumer_open(h, SLOT, 0, &consumer);
+}
+
+static gmap_status consumer_close(uint64_t h) { return gmap_consumer_close(h); }
+static gmap_status consumer_begin(uint64_t h) { return gmap_consumer_begin(h, 0, NULL); }
+
+static gmap_status consumer_read_bitmap(uint64_t h) {
+  uint64_t bits;
+  return gmap_consumer_read_bitmap(h, SLOT, 0, 64, 0, &bits, 1, NULL);
+}
+
+static gmap_status consumer_read_ranges(uint64_t h) {
+  gmap_range range;
+  size_t n;
+  uint64_t resume = 0;
+  return gmap_consumer_read_ranges(h, 0, &range, 1, &n, &resume);
+}
+
+static gmap_status consumer_commit(uint64_t h) { return gmap_consumer_commit(h); }
+static gmap_status consumer_abort(uint64_t h) { return gmap_consumer_abort(h); }
+static gmap_status consumer_redirty(uint64_t h) { return gmap_consumer_redirty(h, SLOT, 0, 64, 0, words); }
+
 static gmap_status backing_attach(uint64_t h) {
   gmap_backing_config config = {.struct_size = sizeof config, .kind = GMAP_BACKING_USERFAULTFD_ASYNC};
   uint64_t backing;
@@ -168,6 +199,15 @@ static const struct {
     {"gmap_dirty_drain", SPACE, dirty_drain},
     {"gmap_dirty_rate", SPACE, dirty_rate},
     {"gmap_vcpu_rate", VCPU, vcpu_rate},
+    {"gmap_dirty_harvest_ranges", SPACE, dirty_harvest_ranges},
+    {"gmap_consumer_open", SPACE, consumer_open},
+    {"gmap_consumer_close", CONSUMER, consumer_close},
+    {"gmap_consumer_begin", CONSUMER, consumer_begin},
+    {"gmap_consumer_read_bitmap", CONSUMER, consumer_read_bitmap},
+    {"gmap_consumer_read_ranges", CONSUMER, consumer_read_ranges},
+    {"gmap_consumer_commit", CONSUMER, consumer_commit},
+    {"gmap_consumer_abort", CONSUMER, consumer_abort},
+    {"gmap_consumer_redirty", CONSUMER, consumer_redirty},
     {"gmap_backing_attach", SPACE, backing_attach},
     {"gmap_backing_fd", BACKING, backing_fd},
     {"gmap_backing_detach", BACKING, backing_detach},
@@ -188,7 +228,7 @@ static void refuses(size_t i, uint64_t handle, const char *what) {
 }
 
 /* Handles that were good once, of each kind; their places are taken anew in the second half. */
-static void stale_handles(uint64_t stale[4]) {
+static void stale_handles(uint64_t stale[KINDS]) {
   gmap_space_config config = space_config(MIB);
   stale[ENGINE] = engine_of(MIB);
   REQUIRE_OK(gmap_engine_destroy(stale[ENGINE]));
@@ -196,6 +236,8 @@ static void stale_handles(uint64_t stale[4]) {
   REQUIRE_OK(open_vcpu(stale[SPACE], GMAP_INLINE_VERSION, &stale[VCPU], NULL));
   REQUIRE_OK(gmap_vcpu_close(stale[VCPU]));
   REQUIRE_OK(gmap_space_destroy(stale[SPACE]));
+  REQUIRE_OK(gmap_consumer_open(f.space, SLOT, 0, &stale[CONSUMER]));
+  REQUIRE_OK(gmap_consumer_close(stale[CONSUMER]));
 }
 
 static uint64_t next_random(uint64_t *state) { /* splitmix64 */
@@ -214,7 +256,7 @@ static uint64_t try_backing(unsigned char *memory) {
 }
 
 int main(void) {
-  uint64_t stale[4] = {0}, state = 0x6D61702E, live[4];
+  uint64_t stale[KINDS] = {0}, state = 0x6D61702E, live[KINDS];
   size_t i, k;
   unsigned char *memory = guest_memory(MIB);
   used_fixture(&f);
@@ -228,10 +270,11 @@ int main(void) {
   live[ENGINE] = f.engine;
   live[SPACE] = f.space;
   live[VCPU] = f.vcpu;
+  REQUIRE_OK(gmap_consumer_open(f.space, SLOT, 0, &live[CONSUMER]));
   snapshot_take(&f, &before);
   for (i = 0; i < sizeof functions / sizeof *functions; i++) {
     refuses(i, 0, "null");
-    for (k = 0; k < 4; k++) {
+    for (k = 0; k < KINDS; k++) {
       if (stale[k]) refuses(i, stale[k], "stale");
       if (k != functions[i].takes && live[k]) refuses(i, live[k], "wrong-kind");
       if (live[k]) {
@@ -244,6 +287,7 @@ int main(void) {
     for (k = 0; k < 8; k++) refuses(i, next_random(&state), "foreign");
   }
   if (live[BACKING]) CHECK_OK(gmap_backing_detach(live[BACKING]));
+  CHECK_OK(gmap_consumer_close(live[CONSUMER]));
   fixture_close(&f);
   /* After the engine has gone its handles are stale, and so is everything below it. */
   for (i = 0; i < sizeof functions / sizeof *functions; i++)

@@ -252,6 +252,23 @@ static void steady(void) {
   CHECK_OK(gmap_vcpu_close(vcpu));
 }
 
+static void epochs(void) {
+  uint64_t consumer, resume = 0, next, one = 1;
+  gmap_range range;
+  size_t n;
+  REQUIRE_OK(gmap_consumer_open(space, GMAP_ALL_SLOTS, 0, &consumer));
+  CHECK_OK(gmap_mark_dirty(space, GUEST, PAGE));
+  CHECK_OK(gmap_consumer_begin(consumer, 0, NULL));
+  CHECK_OK(gmap_consumer_read_bitmap(consumer, SLOT, 0, PAGES_OF(SIZE), 0, bitmap, MAX_WORDS, NULL));
+  CHECK_OK(gmap_consumer_read_ranges(consumer, 0, &range, 1, &n, &resume));
+  CHECK_OK(gmap_consumer_redirty(consumer, SLOT, 0, 1, 0, &one));
+  CHECK_OK(gmap_consumer_abort(consumer));
+  CHECK_OK(gmap_consumer_begin(consumer, 0, NULL));
+  CHECK_OK(gmap_consumer_commit(consumer));
+  CHECK_OK(gmap_consumer_close(consumer));
+  CHECK_OK(gmap_dirty_harvest_ranges(space, SLOT, 0, PAGES_OF(SIZE), 0, &range, 1, &n, &next));
+}
+
 static void waiting(void) {
   static unsigned char image[4 * MIB];
   uint64_t size = 0, asce, dirty;
@@ -271,6 +288,7 @@ static void waiting(void) {
   CHECK_OK(gmap_space_set_limit(space, 8192 * MIB - 1));
   CHECK_OK(gmap_space_set_limit(space, 1024 * MIB - 1));
   CHECK_OK(gmap_image_export(space, 0, &sink, &asce));
+  epochs();
 }
 
 /* Handles and slots come and go, until garbage was surely collected: each list of views is garbage at the next. */

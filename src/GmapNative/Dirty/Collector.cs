@@ -30,7 +30,7 @@ internal static unsafe class Collector
                 _ = sink.MoveOut(range.First, range.Count);
                 any = sink.Epoch.Any(range.First, range.Count);
                 moves = sink.Moves;
-                Bump(range, any);
+                Bump(range, any && (found != 0 || !Probe.LeavesOut(Step.BumpForOwnTakeOnly)));
                 if (rearm)
                 {
                     range.Tracking.Rate.EndTake(range.First);

@@ -255,15 +255,31 @@ internal sealed unsafe partial class Consumer(AddressSpace space, uint slot, Con
         return status;
     }
 
-    /// <summary>A slot that is withdrawn, or being withdrawn: what was poured so far.</summary>
-    private static bool CollectWithdrawn(in DirtyRange range)
+    /// <summary>
+    /// The last pages of a slot that was withdrawn. Where that is under way its end is waited for: what the tables know of pages that
+    /// were written before this epoch began is poured by then.
+    /// </summary>
+    private bool CollectWithdrawn(in DirtyRange range)
     {
+        if (!IsRetired(range.Tracking) && !Probe.LeavesOut(Step.WithdrawalNotWaitedFor))
+        {
+            space.Configuration.Take();
+            space.Configuration.Exit();
+        }
         using (range.Tracking.Gate.Hold())
         {
             _ = range.Sink.MoveOut(0, range.Count);
             bool any = range.Sink.Epoch.Any(0, range.Count);
-            Collector.Bump(range, any && !Probe.LeavesOut(Step.WithdrawnWithoutBump));
+            Collector.Bump(range, any);
             return any;
+        }
+    }
+
+    private static bool IsRetired(SlotTracking tracking)
+    {
+        using (tracking.Gate.Hold())
+        {
+            return tracking.IsRetired;
         }
     }
 

@@ -87,6 +87,10 @@ internal sealed unsafe partial class Consumer
                 status = Collector.Collect(ref range, rearm: true, out _, out _);
             }
             Probe.At(Place.TakenForOthers);
+            if (Probe.LeavesOut(Step.OpenJoinsLate))
+            {
+                _ = space.Limbo.GraceAndReclaim();
+            }
             using (part.Tracking.Hold())
             {
                 part.Tracking.Add(part.Sink);
@@ -94,9 +98,8 @@ internal sealed unsafe partial class Consumer
         }
         space.Consumers = [.. space.Consumers, this];
         // Who stores by a right from before the take is not seen any more: wait for them, and for marks that know the old consumers.
-        return status != Status.Ok || initiallyDirty || Probe.LeavesOut(Step.OpenWithoutGrace) ? status
-            : Probe.LeavesOut(Step.OpenWithoutBump) ? space.Limbo.Reclaim()
-            : space.Limbo.GraceAndReclaim();
+        bool waits = !initiallyDirty && !Probe.LeavesOut(Step.OpenWithoutGrace) && !Probe.LeavesOut(Step.OpenJoinsLate);
+        return waits && status == Status.Ok ? space.Limbo.GraceAndReclaim() : status;
     }
 
     /// <summary>Leaves all slots and gives the logs back. Under the configuration lock; nobody else uses the consumer.</summary>

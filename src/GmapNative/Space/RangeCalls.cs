@@ -158,6 +158,7 @@ internal static class RangeCalls
                     status = new RangeUnmapper(space, slot, map, insist: false).Unmap(from, to, out next);
                 }
             }
+            Probe.At(Place.Walked);
             next = status == Status.Ok ? end : next;
             if (forget && space.Options.ByGeneration && !Probe.LeavesOut(Step.DiscardAfterGrace))
             {

@@ -25,6 +25,9 @@ internal sealed class NativeHostTests
     public void BadArguments([Values] Flavour flavour) => NativeHost.Check("bad_args.c", flavour, Patience);
 
     [Test]
+    public void ConsumersOfDirtyPages([Values] Flavour flavour) => NativeHost.Check("consumers.c", flavour, Patience);
+
+    [Test]
     public void AHostInCpp([Values] Flavour flavour) => NativeHost.Check("cpp_host.cpp", flavour, Patience);
 
     [Test]

@@ -306,6 +306,26 @@ internal sealed unsafe class Actor(World world, int index, View view)
         world.SetWithFinal(request);
     }
 
+    /// <summary>Opens a consumer of all slots.</summary>
+    public void Open(int seat)
+    {
+        world.Pause("open begins");
+        world.Open(seat);
+    }
+
+    public void Close(int seat)
+    {
+        world.Pause("close begins");
+        world.Close(seat);
+    }
+
+    /// <summary>An epoch of a consumer, to its end.</summary>
+    public void Epoch(int seat, bool aborts = false, bool rearm = true)
+    {
+        world.Pause("epoch begins");
+        world.Epoch(seat, aborts, rearm);
+    }
+
     private void Expect(int status, string call)
     {
         if (status != Status.Ok)

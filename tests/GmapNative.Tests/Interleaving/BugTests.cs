@@ -1,7 +1,9 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using System.Threading;
 using GmapNative.Bits;
+using GmapNative.Dirty;
 using GmapNative.Memory;
 using GmapNative.Space;
 using GmapNative.Tables;
@@ -53,6 +55,13 @@ public sealed class BugTests
         [Step.DenseBitsBeforeGrace] = GenerationScenarios.DeletionAndWriter,
         [Step.DiscardAfterGrace] = GenerationScenarios.DiscardAndCachedWriter,
         [Step.MarkBeforeExchange] = FormatScenarios.DeviceAndDrain,
+        [Step.OneConsumerOnly] = ConsumerScenarios.AndHarvest,
+        [Step.OpenTakesNothing] = ConsumerScenarios.OpenAndWriter,
+        [Step.OpenWithoutGrace] = ConsumerScenarios.OpenAndWriter,
+        [Step.OpenJoinsLate] = ConsumerScenarios.OpenAndHarvest,
+        [Step.BeginWithoutGrace] = ConsumerScenarios.AndHarvest,
+        [Step.BumpForOwnTakeOnly] = ConsumerScenarios.UnmapAndCachedWriter,
+        [Step.WithdrawalNotWaitedFor] = ConsumerScenarios.DeletionAndCachedWriter,
     };
 
     /// <summary>Steps that a space which tracks by generation has too, in a place of its own.</summary>
@@ -69,7 +78,8 @@ public sealed class BugTests
     ];
 
     /// <summary>What no schedule shows, but a call after the other does.</summary>
-    private static readonly Step[] s_others = [Step.None, Step.SplitForgetsDirty, Step.AgeWithoutBump, Step.HarvestLockOverFreeze];
+    private static readonly Step[] s_others =
+        [Step.None, Step.SplitForgetsDirty, Step.AgeWithoutBump, Step.HarvestLockOverFreeze, Step.FreedWhileMarked];
 
     private static IEnumerable<TestCaseData> Steps() =>
         s_steps.Select(pair => new TestCaseData(pair.Key, pair.Value).SetName($"Step left out: {pair.Key}"))
@@ -156,6 +166,50 @@ public sealed class BugTests
         world.Actors[0].WriteCached(3);
         Assert.That(RangeCalls.Age(world.Test.Space, World.AddressOf(3), TestSpace.Page, out ulong used), Is.Zero);
         Assert.That(used, Is.EqualTo((ulong)young));
+    }
+
+    /// <summary>Rule 25: the logs of a consumer that closes outlive the marks that know it.</summary>
+    [TestCase(Step.None, false)]
+    [TestCase(Step.FreedWhileMarked, true)]
+    public void Close_waits_for_a_mark_that_is_under_way(object given, bool freed)
+    {
+        using var test = new TestSpace(new SpaceOptions { Limit = TestSpace.TwoGigabytes - 1 });
+        test.Set(World.Slot(1, 0, 256));
+        Assert.That(Consumer.TryOpen(test.Space, Consumer.AllSlots, initiallyDirty: false, out Consumer? consumer), Is.Zero);
+        using var waits = new ManualResetEvent(false);
+        using var closed = new ManualResetEvent(false);
+        var closer = new Thread(() =>
+        {
+            _ = consumer!.Close();
+            closed.Set();
+        });
+        int which = -1;
+        Probe.LeftOut = (Step)given;
+        Probe.Visitor = place =>
+        {
+            if (Thread.CurrentThread == closer && place == Place.Waiting)
+            {
+                waits.Set();
+            }
+            else if (Thread.CurrentThread != closer && place == Place.WordMarked && which < 0)
+            {
+                closer.Start(); // the built-in log is marked, the consumer's is not
+                which = WaitHandle.WaitAny([waits, closed]);
+                Assert.That(which, Is.Zero, "closed"); // and not into memory that is gone
+            }
+        };
+        int section = LibrarySections.Enter();
+        try
+        {
+            Assert.That(() => test.Space.Host.MarkRange(0, 8), freed ? Throws.InstanceOf<AssertionException>() : Is.Zero);
+        }
+        finally
+        {
+            LibrarySections.Leave(section);
+            closer.Join();
+            Probe.Visitor = null;
+        }
+        Assert.That(which == 1, Is.EqualTo(freed));
     }
 
     /// <summary>Rule 2: what stands in a region entry holds for all below it. Nothing in the engine protects a region yet.</summary>

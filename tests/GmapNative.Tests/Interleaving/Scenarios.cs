@@ -324,6 +324,7 @@ internal static class Scenarios
     public static IEnumerable<Scenario> All =>
     [
         .. FreezingScenarios.All, .. FormatScenarios.All, .. PopulateScenarios.All, .. AgainScenarios.All, .. GenerationScenarios.All,
+        .. ConsumerScenarios.All,
         WriterAndHarvest, WriterTwiceAndHarvest, TwoWritersAndHarvest, WriterOfALine, CachedWriter, CachedWriterGoesOn, BufferedEnter,
         FaultsAndHarvest, HostWriterAndHarvest, MarkerAndHarvest,
         RangeMarkerAndHarvest, MarkersOfAPage, TwoHarvests, HarvestAndGetClear, GetAndWriter, KeptHarvest, TwoSplits,

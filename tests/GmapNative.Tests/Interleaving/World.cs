@@ -15,7 +15,7 @@ namespace GmapNative.Tests.Interleaving;
 /// is the oracle. Each thread has a word of its own in each page and counts it up. After a harvest and the copy of what it reported the
 /// image must hold every store that was done before the harvest began; and no page is reported that nobody wrote since the last report.
 /// </summary>
-internal sealed unsafe class World : IDisposable
+internal sealed unsafe partial class World : IDisposable
 {
     public const int Pages = 768;
 
@@ -25,10 +25,9 @@ internal sealed unsafe class World : IDisposable
     private readonly bool _byLeaf;
     private readonly List<int> _touched = [];
     private readonly ulong[,] _stored = new ulong[Turns.MostThreads, Pages];
-    private readonly ulong[,] _image = new ulong[Turns.MostThreads, Pages];
     private readonly int[] _storesRunning = new int[Pages];
     private readonly long[] _lastStoreEnd = new long[Pages];
-    private readonly long[] _lastReport = new long[Pages];
+    private readonly Image _image; // of the built-in consumer
     private readonly HashSet<uint> _tracked = [];
     private readonly ulong[] _handles;
     private readonly ulong[] _deviceLog = GC.AllocateArray<ulong>(Pages / 64, pinned: true);
@@ -39,6 +38,7 @@ internal sealed unsafe class World : IDisposable
     {
         _turns = turns;
         _byLeaf = scenario.Options is { Policy: SplitPolicy.Never, ByGeneration: false };
+        _image = new Image(this, "");
         Shim = shim;
         shim.BeThread(0); // the one who prepares
         Test = new TestSpace(scenario.Options, new EngineOptions { ArenaBytes = 2 << 20, Freezing = FreezingOf(scenario) });
@@ -84,7 +84,7 @@ internal sealed unsafe class World : IDisposable
         Test.Set(slot);
         if (slot.LogDirty)
         {
-            _ = _tracked.Add(slot.Id);
+            Track(slot);
         }
     }
 
@@ -177,7 +177,7 @@ internal sealed unsafe class World : IDisposable
         {
             Fail($"harvest of slot {slot}: {dirty} pages said, {reported.Length} bits");
         }
-        Expect(before, "harvest of slot " + slot);
+        _image.Expect(before, "harvest of slot " + slot);
         return reported;
     }
 
@@ -189,15 +189,15 @@ internal sealed unsafe class World : IDisposable
         long begin = ++_time;
         ulong[] bitmap = new ulong[(found.Pages + 63) / 64];
         int status = Test.Get(slot, 0, found.Pages, bitmap, out _);
-        CheckReported(found, bitmap); // before others, who may report it too
+        _image.Check(PagesOf(found, bitmap)); // before others, who may report it too
         Pause("clear begins");
         status = status != Status.Ok ? status : Test.Clear(slot, 0, found.Pages, bitmap);
         if (status != Status.Ok)
         {
             Fail($"get and clear of slot {slot}: {status}");
         }
-        _ = CopyPages(found, bitmap, begin, HarvestFlags.None);
-        Expect(before, "get and clear of slot " + slot);
+        _image.Report(PagesOf(found, bitmap), begin);
+        _image.Expect(before, "get and clear of slot " + slot);
     }
 
     /// <summary>Ends the logging of a slot, or the slot, with a buffer for its last bits.</summary>
@@ -207,6 +207,10 @@ internal sealed unsafe class World : IDisposable
         List<(int Thread, int Page, ulong Stamp)> before = StoredIn(request.Id);
         long begin = ++_time;
         ulong[] bitmap = new ulong[(old.Pages + 63) / 64];
+        if (request.Size != 0)
+        {
+            _slots[request.Id] = (_slots[request.Id].Slot, before);
+        }
         int status;
         fixed (ulong* words = bitmap)
         {
@@ -217,7 +221,7 @@ internal sealed unsafe class World : IDisposable
             Fail($"slot {request.Id}: {status}");
         }
         _ = CopyReported(old, bitmap, begin, HarvestFlags.None);
-        Expect(before, "last bits of slot " + request.Id);
+        _image.Expect(before, "last bits of slot " + request.Id);
         _ = _tracked.Remove(request.Id);
     }
 
@@ -237,17 +241,13 @@ internal sealed unsafe class World : IDisposable
         {
             Fail($"arming of slot {request.Id}: {status}");
         }
-        _ = _tracked.Add(request.Id);
+        Track(request);
         if (request.InitiallyDirty)
         {
             return;
         }
         Slot slot = Test.Space.Map.ById(request.Id)!;
-        foreach (int page in _touched.Where(page => slot.GuestAddress <= AddressOf(page) && AddressOf(page) < slot.End))
-        {
-            Copy(page);
-        }
-        Array.Fill(_lastReport, begin);
+        _image.Begin(begin, _touched.Where(page => slot.GuestAddress <= AddressOf(page) && AddressOf(page) < slot.End));
     }
 
     /// <summary>When all threads have ended: a last harvest, then image and memory are equal and the engine is in order.</summary>
@@ -266,14 +266,9 @@ internal sealed unsafe class World : IDisposable
         {
             _ = Harvest(slot);
             _ = Harvest(slot);
-            foreach ((int thread, int page, ulong _) in StoredIn(slot))
-            {
-                if (_image[thread, page] != *Word(thread, page))
-                {
-                    Fail($"page {page} was never reported with the last store of thread {thread}");
-                }
-            }
+            _image.ExpectAll(StoredIn(slot));
         }
+        FinishConsumers();
         Violation ??= Test.Violation();
     }
 
@@ -295,11 +290,32 @@ internal sealed unsafe class World : IDisposable
     private static Freezing FreezingOf(Scenario scenario) => scenario.FreezesFrom == 0 ? Freezing.Never
         : new Freezing { LeastLines = scenario.FreezesFrom, LeastSegments = 1, LeastFlagged = 1, LongestNanoseconds = 0 };
 
+    /// <summary>Whether a page was written, maybe, since a time that is kept for each page.</summary>
+    public bool WasWritten(int page, long[] since)
+    {
+        bool Was(int other) => _storesRunning[other] != 0 || _lastStoreEnd[other] >= since[page];
+        return _byLeaf ? _touched.Any(other => other / 256 == page / 256 && Was(other)) : Was(page);
+    }
+
+    private void Track(SlotRequest slot)
+    {
+        _ = _tracked.Add(slot.Id);
+        _slots[slot.Id] = (slot, null);
+    }
+
     private List<(int Thread, int Page, ulong Stamp)> StoredIn(uint slotId)
     {
-        List<(int, int, ulong)> stored = [];
         Slot slot = Test.Space.Map.ById(slotId)!;
-        foreach (int page in _touched.Where(page => slot.GuestAddress <= AddressOf(page) && AddressOf(page) < slot.End))
+        return StoredIn(slot.GuestAddress, slot.End);
+    }
+
+    private List<(int Thread, int Page, ulong Stamp)> StoredIn(SlotRequest slot) =>
+        StoredIn(slot.GuestAddress, slot.GuestAddress + slot.Size);
+
+    private List<(int Thread, int Page, ulong Stamp)> StoredIn(ulong start, ulong end)
+    {
+        List<(int, int, ulong)> stored = [];
+        foreach (int page in _touched.Where(page => start <= AddressOf(page) && AddressOf(page) < end))
         {
             for (int thread = 0; thread < Turns.MostThreads; thread++)
             {
@@ -314,58 +330,12 @@ internal sealed unsafe class World : IDisposable
 
     private int[] CopyReported(Slot slot, ulong[] bitmap, long begin, HarvestFlags flags)
     {
-        CheckReported(slot, bitmap);
-        return CopyPages(slot, bitmap, begin, flags);
-    }
-
-    private void CheckReported(Slot slot, ulong[] bitmap)
-    {
-        foreach (int page in PagesOf(slot, bitmap).Where(page => !WasWritten(page)))
-        {
-            Fail($"page {page} was reported, and nobody wrote it since the last report");
-        }
+        int[] reported = PagesOf(slot, bitmap);
+        _image.Check(reported);
+        _image.Report(reported, begin, marksStay: flags.HasFlag(HarvestFlags.NoRearm));
+        return reported;
     }
 
     private static int[] PagesOf(Slot slot, ulong[] bitmap) =>
         [.. TestSpace.PagesOf(bitmap).Select(page => (int)(slot.GuestAddress / TestSpace.Page) + page)];
-
-    private int[] CopyPages(Slot slot, ulong[] bitmap, long begin, HarvestFlags flags)
-    {
-        int[] reported = PagesOf(slot, bitmap);
-        foreach (int page in reported)
-        {
-            Copy(page);
-        }
-        foreach (int page in flags.HasFlag(HarvestFlags.NoRearm) ? [] : reported)
-        {
-            _lastReport[page] = begin;
-        }
-        return reported;
-    }
-
-    private void Copy(int page)
-    {
-        for (int thread = 0; thread < Turns.MostThreads; thread++)
-        {
-            _image[thread, page] = *Word(thread, page); // guest memory of the test
-        }
-    }
-
-    private bool WasWritten(int page)
-    {
-        bool Was(int other) => _storesRunning[other] != 0 || _lastStoreEnd[other] >= _lastReport[page];
-        return _byLeaf ? _touched.Any(other => other / 256 == page / 256 && Was(other)) : Was(page);
-    }
-
-    private void Expect(List<(int Thread, int Page, ulong Stamp)> before, string call)
-    {
-        foreach ((int thread, int page, ulong stamp) in before)
-        {
-            if (_image[thread, page] < stamp)
-            {
-                ulong has = _image[thread, page];
-                Fail($"{call}: store {stamp} of thread {thread} to page {page} was done before it began; the image has {has}");
-            }
-        }
-    }
 }

@@ -49,8 +49,20 @@ internal readonly record struct Operation(Kind Kind, uint A, uint B, uint C, uin
         (16, Kind.Consumer), (1, Kind.CloseConsumer), (2, Kind.Redirty), (3, Kind.HarvestRuns),
     ];
 
-    public static Gen<Operation> Gen { get; } = CsCheck.Gen.Select(
-        CsCheck.Gen.Frequency([.. s_weights.Select(w => (w.Item1, CsCheck.Gen.Const(w.Item2)))]),
+    /// <summary>The same where consumers are looked at.</summary>
+    private static readonly (int, Kind)[] s_consumerWeights =
+    [
+        (40, Kind.Consumer), (1, Kind.CloseConsumer), (4, Kind.Redirty), (4, Kind.HarvestRuns), (20, Kind.InlineWrite), (4, Kind.WriteFault),
+        (2, Kind.InlineSpan), (3, Kind.HostWrite), (2, Kind.Mark), (1, Kind.MarkBitmap), (1, Kind.Unmap), (1, Kind.Split), (2, Kind.Collapse),
+        (1, Kind.Discard), (1, Kind.Age), (4, Kind.Harvest), (2, Kind.Get), (2, Kind.Clear), (5, Kind.Slot), (1, Kind.DeleteSlot),
+    ];
+
+    public static Gen<Operation> Gen { get; } = Of(s_weights);
+
+    public static Gen<Operation> GenOfConsumers { get; } = Of(s_consumerWeights);
+
+    private static Gen<Operation> Of((int, Kind)[] weights) => CsCheck.Gen.Select(
+        CsCheck.Gen.Frequency([.. weights.Select(w => (w.Item1, CsCheck.Gen.Const(w.Item2)))]),
         CsCheck.Gen.UInt[0, 255],
         CsCheck.Gen.UInt[0, 4095],
         CsCheck.Gen.UInt[0, 4095],
@@ -66,17 +78,33 @@ internal sealed record Sequence(SplitPolicy Policy, bool Huge, bool Regions, boo
     private const int LongestLength = 60;
     private const int MostSlotsFirst = 4;
 
-    public static Gen<Sequence> Gen { get; } = CsCheck.Gen.Select(
+    public static Gen<Sequence> Gen { get; } = Of(Operation.Gen, LongestLength, consumers: 0);
+
+    /// <summary>All four consumers are open from the beginning.</summary>
+    public static Gen<Sequence> GenOfConsumers { get; } = Of(Operation.GenOfConsumers, 3 * LongestLength, consumers: 4);
+
+    private static Gen<Sequence> Of(Gen<Operation> operations, int length, uint consumers) => CsCheck.Gen.Select(
         CsCheck.Gen.Frequency(
             (6, CsCheck.Gen.Const(SplitPolicy.Lazy)), (3, CsCheck.Gen.Const(SplitPolicy.Never)), (1, CsCheck.Gen.Const(SplitPolicy.Eager))),
         CsCheck.Gen.Frequency((9, CsCheck.Gen.Const(true)), (1, CsCheck.Gen.Const(false))),
         CsCheck.Gen.Bool,
         CsCheck.Gen.Bool,
-        Operation.Gen.Array[1, MostSlotsFirst],
-        Operation.Gen.Array[0, LongestLength],
-        (policy, huge, regions, byGeneration, first, then) => new Sequence(
-            policy, huge, regions, byGeneration,
-            [.. first.Select((operation, i) => operation with { Kind = Kind.Slot, A = (uint)i }), .. then]));
+        operations.Array[1, MostSlotsFirst],
+        operations.Array[0, length],
+        (policy, huge, regions, byGeneration, first, then) => new Sequence(policy, huge, regions, byGeneration,
+        [
+            .. first.Select((operation, i) => operation with { Kind = Kind.Slot, A = (uint)i }),
+            .. Opened(first[0], consumers),
+            .. then,
+        ]));
+
+    private static IEnumerable<Operation> Opened(Operation some, uint consumers)
+    {
+        for (uint seat = 0; seat < consumers; seat++)
+        {
+            yield return some with { Kind = Kind.Consumer, A = seat, B = seat == 3 ? 3u : 0, C = some.C + seat };
+        }
+    }
 
     public override string ToString() =>
         $"new Sequence(SplitPolicy.{Policy}, {Word(Huge)}, {Word(Regions)}, {Word(ByGeneration)}, [\n    "

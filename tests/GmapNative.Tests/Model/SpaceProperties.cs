@@ -12,14 +12,22 @@ public sealed class SpaceProperties
 {
     private const int Sequences = 4_000;
 
+    private const int SequencesOfConsumers = 1_000;
+
     [Test]
-    public void Every_sequence_gives_what_the_model_gives()
+    public void Every_sequence_gives_what_the_model_gives() => Check(Sequence.Gen, Sequences);
+
+    /// <summary>Four at once of different rhythms, whatever becomes of their slots.</summary>
+    [Test]
+    public void Each_consumer_sees_its_own_history() => Check(Sequence.GenOfConsumers, SequencesOfConsumers);
+
+    private static void Check(Gen<Sequence> sequences, int count)
     {
         var seen = new Dictionary<string, int>();
         Sequence? shortest = null;
         try
         {
-            Sequence.Gen.Sample(
+            sequences.Sample(
                 sequence =>
                 {
                     if (SpaceDriver.Run(sequence, seen) is null)
@@ -29,7 +37,7 @@ public sealed class SpaceProperties
                     shortest = shortest is null || sequence.Operations.Length < shortest.Operations.Length ? sequence : shortest;
                     return false;
                 },
-                iter: Sequences,
+                iter: count,
                 threads: 1);
         }
         catch (CsCheckException failure)
