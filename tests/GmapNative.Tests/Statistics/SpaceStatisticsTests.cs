@@ -97,9 +97,36 @@ public sealed unsafe class SpaceStatisticsTests
         new("segment table of another region", test => test.Read(3 * TwoGigabytes), (nameof(S.read_faults), 1), (nameof(S.pages_mapped), 1),
             (nameof(S.segment_tables), 1), (nameof(S.page_tables), 1), (nameof(S.table_bytes), (32 << 10) + (2 << 10)))
             { Before = HighSlot },
+        new("consumer that opens takes for the others", test => Consume(test), (nameof(S.consumers), 1), (nameof(S.pages_taken), 2),
+            (nameof(S.grace_periods), 1)) { Before = test => Writes(test, 1, 2) },
+        new("consumer that wants everything waits for nobody", test => Consume(test, initiallyDirty: true), (nameof(S.consumers), 1))
+            { Before = test => Writes(test, 1, 2) },
+        new("epoch", test => Begin(test), (nameof(S.epochs), 1), (nameof(S.pages_harvested), 3), (nameof(S.pages_taken), 3),
+            (nameof(S.grace_periods), 1)) { Before = test => ConsumeAnd(test, () => Writes(test, 1, 2, 300)) },
+        new("epoch without arming takes nothing", test => Begin(test, rearm: false), (nameof(S.epochs), 1), (nameof(S.pages_harvested), 2),
+            (nameof(S.grace_periods), 1)) { Before = test => ConsumeAnd(test, () => Writes(test, 1, 2)) },
+        new("empty epoch waits for nobody", test => Begin(test), (nameof(S.epochs), 1)) { Before = test => ConsumeAnd(test, () => { }) },
+        new("epoch of what others took", test => Begin(test), (nameof(S.epochs), 1), (nameof(S.pages_harvested), 1),
+            (nameof(S.grace_periods), 1))
+            {
+                Before = test => ConsumeAnd(test, () =>
+                {
+                    Writes(test, 5);
+                    _ = test.Harvest(1);
+                }),
+            },
+        new("closed consumer", test => Assert.That(s_consumer!.Close(), Is.Zero), (nameof(S.consumers), -1))
+            { Before = test => Consume(test) },
+        new("logging off takes the last pages for consumers", test => test.Set(s_slot with { LogDirty = false }),
+            (nameof(S.grace_periods), 1), (nameof(S.collapses), 1), (nameof(S.page_tables), -1), (nameof(S.table_bytes), -(2 << 10)))
+            { Before = test => ConsumeAnd(test, () => Writes(test, 1, 2)) },
+        new("harvest of runs", HarvestRuns, (nameof(S.harvests), 2), (nameof(S.pages_harvested), 3), (nameof(S.pages_taken), 3),
+            (nameof(S.grace_periods), 2)) { Before = test => Writes(test, 1, 2, 300) },
         new("view", test => test.OpenView(), (nameof(S.vcpus), 1)),
         new("closed view", test => test.CloseView(test.View), (nameof(S.vcpus), -1)),
     ];
+
+    private static Consumer? s_consumer; // of the case that runs
 
     private static SlotRequest Other => s_slot with { Id = 2, GuestAddress = 8 * Segment, ReadOnly = true, LogDirty = false };
 
@@ -110,10 +137,39 @@ public sealed unsafe class SpaceStatisticsTests
         using var test = new TestSpace(
             new SpaceOptions { Limit = TwoGigabytes - 1, Policy = known.Policy, Huge = known.Huge });
         test.Set(s_slot);
+        s_consumer = null;
         known.Before(test);
         S before = Figures.Of(test.Space);
         known.Run(test);
         Assert.That(Figures.Moved(before, Figures.Of(test.Space)), Is.EquivalentTo(known.Moves));
+        _ = s_consumer?.Close();
+    }
+
+    private static void Consume(TestSpace test, bool initiallyDirty = false) =>
+        Assert.That(Consumer.TryOpen(test.Space, Consumer.AllSlots, initiallyDirty, out s_consumer), Is.Zero);
+
+    private static void ConsumeAnd(TestSpace test, System.Action then)
+    {
+        Consume(test);
+        then();
+    }
+
+    private static void Begin(TestSpace test, bool rearm = true)
+    {
+        ulong epochs = Figures.Of(test.Space).epochs;
+        Assert.That(s_consumer!.Begin(rearm, out ConsumerEpoch epoch), Is.Zero);
+        Assert.That(epoch.Number, Is.EqualTo(epochs + 1));
+    }
+
+    /// <summary>With room for one run: two calls.</summary>
+    private static void HarvestRuns(TestSpace test)
+    {
+        DirtyRun run = default; // on this frame
+        for (ulong at = 0; at < 512;)
+        {
+            var runs = new DirtyRuns(&run, 1);
+            Assert.That(Harvester.HarvestRuns(test.Space, 1, at, 512 - at, HarvestFlags.None, ref runs, out at), Is.Zero);
+        }
     }
 
     private static void Reads(TestSpace test, params ulong[] pages)
