@@ -48,6 +48,15 @@ internal enum Operation
     Descriptor,
     Detach,
     Texts,
+    HarvestRanges,
+    ConsumerOpen,
+    ConsumerClose,
+    EpochBegin,
+    EpochBitmap,
+    EpochRanges,
+    EpochCommit,
+    EpochAbort,
+    EpochRedirty,
 }
 
 /// <summary>Which byte is which operation, by how often each is wanted; and the numbers that operands choose from.</summary>
@@ -68,6 +77,16 @@ internal static class Language
         (Operation.Split, 5), (Operation.Collapse, 6), (Operation.Age, 6), (Operation.Populate, 7), (Operation.Get, 6),
         (Operation.Clear, 9), (Operation.Harvest, 16), (Operation.Attach, 2), (Operation.Descriptor, 1), (Operation.Detach, 2),
         (Operation.Texts, 1),
+    ];
+
+    /// <summary>Whose bytes they take, so that the others keep theirs and the corpus its meaning.</summary>
+    private static readonly (Operation, Operation, int)[] s_taken =
+    [
+        (Operation.HarvestRanges, Operation.Harvest, 4), (Operation.ConsumerOpen, Operation.Slot, 3),
+        (Operation.ConsumerClose, Operation.FaultMany, 2), (Operation.EpochBegin, Operation.Fault, 9),
+        (Operation.EpochBitmap, Operation.InlineStore, 4), (Operation.EpochRanges, Operation.InlineStore, 4),
+        (Operation.EpochCommit, Operation.Fault, 5), (Operation.EpochAbort, Operation.SlotFlags, 3),
+        (Operation.EpochRedirty, Operation.Clear, 2),
     ];
 
     public static Operation[] Operations { get; } = Spread();
@@ -96,6 +115,14 @@ internal static class Language
     private static Operation[] Spread()
     {
         Operation[] all = [.. s_weights.SelectMany(one => Enumerable.Repeat(one.Item1, one.Item2))];
-        return all.Length == 256 ? all : [.. Enumerable.Range(0, 256).Select(i => all[i % all.Length])];
+        all = [.. Enumerable.Range(0, 256).Select(i => all[i % all.Length])];
+        foreach ((Operation taker, Operation from, int count) in s_taken)
+        {
+            for (int i = 0; i < count; i++)
+            {
+                all[Array.LastIndexOf(all, from)] = taker;
+            }
+        }
+        return all;
     }
 }

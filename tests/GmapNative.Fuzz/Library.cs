@@ -1,5 +1,6 @@
 using System;
 using System.Runtime.InteropServices;
+using GmapNative.Dirty;
 using GmapNative.Exports.Abi;
 using GmapNative.Memory;
 
@@ -51,6 +52,17 @@ internal sealed unsafe class Library
         DirtyDrain = (delegate* unmanaged<ulong, uint, uint, void*, ulong, ulong*, int>)At("gmap_dirty_drain");
         DirtyRate = (delegate* unmanaged<ulong, uint, Rate*, int>)At("gmap_dirty_rate");
         VcpuRate = (delegate* unmanaged<ulong, Rate*, int>)At("gmap_vcpu_rate");
+        DirtyHarvestRanges =
+            (delegate* unmanaged<ulong, uint, ulong, ulong, uint, DirtyRun*, nuint, nuint*, ulong*, int>)At("gmap_dirty_harvest_ranges");
+        ConsumerOpen = (delegate* unmanaged<ulong, uint, uint, ulong*, int>)At("gmap_consumer_open");
+        ConsumerClose = (delegate* unmanaged<ulong, int>)At("gmap_consumer_close");
+        ConsumerBegin = (delegate* unmanaged<ulong, uint, EpochInfo*, int>)At("gmap_consumer_begin");
+        ConsumerReadBitmap =
+            (delegate* unmanaged<ulong, uint, ulong, ulong, uint, ulong*, nuint, ulong*, int>)At("gmap_consumer_read_bitmap");
+        ConsumerReadRanges = (delegate* unmanaged<ulong, uint, DirtyRun*, nuint, nuint*, ulong*, int>)At("gmap_consumer_read_ranges");
+        ConsumerCommit = (delegate* unmanaged<ulong, int>)At("gmap_consumer_commit");
+        ConsumerAbort = (delegate* unmanaged<ulong, int>)At("gmap_consumer_abort");
+        ConsumerRedirty = (delegate* unmanaged<ulong, uint, ulong, ulong, uint, ulong*, int>)At("gmap_consumer_redirty");
         BackingAttach = (delegate* unmanaged<ulong, uint, BackingConfig*, ulong*, int>)At("gmap_backing_attach");
         BackingFd = (delegate* unmanaged<ulong, int*, int>)At("gmap_backing_fd");
         BackingDetach = (delegate* unmanaged<ulong, int>)At("gmap_backing_detach");
@@ -132,6 +144,24 @@ internal sealed unsafe class Library
     public delegate* unmanaged<ulong, uint, Rate*, int> DirtyRate { get; }
 
     public delegate* unmanaged<ulong, Rate*, int> VcpuRate { get; }
+
+    public delegate* unmanaged<ulong, uint, ulong, ulong, uint, DirtyRun*, nuint, nuint*, ulong*, int> DirtyHarvestRanges { get; }
+
+    public delegate* unmanaged<ulong, uint, uint, ulong*, int> ConsumerOpen { get; }
+
+    public delegate* unmanaged<ulong, int> ConsumerClose { get; }
+
+    public delegate* unmanaged<ulong, uint, EpochInfo*, int> ConsumerBegin { get; }
+
+    public delegate* unmanaged<ulong, uint, ulong, ulong, uint, ulong*, nuint, ulong*, int> ConsumerReadBitmap { get; }
+
+    public delegate* unmanaged<ulong, uint, DirtyRun*, nuint, nuint*, ulong*, int> ConsumerReadRanges { get; }
+
+    public delegate* unmanaged<ulong, int> ConsumerCommit { get; }
+
+    public delegate* unmanaged<ulong, int> ConsumerAbort { get; }
+
+    public delegate* unmanaged<ulong, uint, ulong, ulong, uint, ulong*, int> ConsumerRedirty { get; }
 
     public delegate* unmanaged<ulong, uint, BackingConfig*, ulong*, int> BackingAttach { get; }
 

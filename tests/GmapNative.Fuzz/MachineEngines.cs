@@ -144,6 +144,8 @@ internal sealed unsafe partial class Machine
         }
         ulong logs = engine.Spaces.Aggregate(0UL, (sum, space) => sum + space.Model.Slots.Values.Aggregate(
             0UL, (bytes, slot) => bytes + (slot.Log is null ? 0 : 2 * LogBytes(slot.Pages))));
+        logs += engine.Spaces.SelectMany(space => space.Model.Consumers).SelectMany(consumer => consumer.Parts)
+            .Aggregate(0UL, (bytes, part) => bytes + (2 * LogBytes(part.Pages)));
         Same(stats.log_bytes, logs, "log_bytes");
     }
 

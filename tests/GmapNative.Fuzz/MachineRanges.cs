@@ -200,9 +200,11 @@ internal sealed unsafe partial class Machine
     }
 
     /// <summary>A part of a slot's pages: all of it mostly, rarely too much.</summary>
-    private (ulong First, ulong Count) Part(ReferenceSlot? slot)
+    private (ulong First, ulong Count) Part(ReferenceSlot? slot) => Part(slot?.Pages);
+
+    private (ulong First, ulong Count) Part(ulong? slotPages)
     {
-        ulong pages = slot?.Pages ?? 64;
+        ulong pages = slotPages ?? 64;
         byte how = _code.Byte();
         Feature(how < 128 ? 0 : how % 8u, 8);
         if (how < 128)

@@ -1,3 +1,4 @@
+using System.Linq;
 using GmapNative.Exports.Abi;
 using GmapNative.Space;
 using GmapNative.Tests.Model;
@@ -63,7 +64,7 @@ internal sealed unsafe partial class Machine
         _expected.Clear();
         ulong handle = SpaceHandle(out SpaceState? space);
         Say($"{handle:x}");
-        _expected.If(space is null, Status.BadHandle).If(space?.Vcpus.Count > 0, Status.Busy).If(AnyInside, Status.Deadlock);
+        _expected.If(space is null, Status.BadHandle).If(space?.Vcpus.Count > 0 || _consumers.Any(one => one.Space == space), Status.Busy).If(AnyInside, Status.Deadlock);
         int status = library.SpaceDestroy(handle);
         if (Check(status, 0))
         {
@@ -154,6 +155,8 @@ internal sealed unsafe partial class Machine
         bytes += model.ByGeneration ? stats.segment_tables << 17 : 0;
         Same(stats.table_bytes, bytes, "table_bytes");
         Same((long)stats.vcpus, space.Vcpus.Count, "vcpus");
+        Same((long)stats.consumers, model.Consumers.Count, "consumers");
+        Same((long)stats.epochs, counts.Epochs, "epochs");
         Same((long)stats.collapses, model.Collapses, "collapses");
         Same((long)stats.pages_discarded, model.PagesDiscarded, "pages_discarded");
         Same((long)stats.pages_aged, model.PagesAged, "pages_aged");

@@ -111,6 +111,11 @@ internal sealed unsafe partial class Machine
             vcpu.Space.Vcpus.Remove(vcpu);
             Gone(vcpu.Handle);
         }
+        foreach (ConsumerState consumer in Shuffled(_consumers, order))
+        {
+            Same(library.ConsumerClose(consumer.Handle), 0, "close");
+            Closed(consumer);
+        }
         BackingState[] late = order % 2 == 0 ? [] : [.. _backings];
         foreach (BackingState backing in order % 2 == 0 ? Shuffled(_backings, order) : [])
         {
@@ -148,7 +153,7 @@ internal sealed unsafe partial class Machine
         FaultResult result = new() { struct_size = (uint)sizeof(FaultResult) };
         bool gone = library.EngineDestroy(handle) == Status.BadHandle && library.SpaceDestroy(handle) == Status.BadHandle
             && library.VcpuClose(handle) == Status.BadHandle && library.BackingFd(handle, &number) == Status.BadHandle
-            && library.Translate(handle, 0, 1, &result) == Status.BadHandle;
+            && library.Translate(handle, 0, 1, &result) == Status.BadHandle && library.ConsumerClose(handle) == Status.BadHandle;
         That(gone, $"the stale handle {handle:x} is good");
     }
 

@@ -59,6 +59,7 @@ internal sealed class Counts
     public long Conditions;
     public long Harvests;
     public long Harvested;
+    public long Epochs;
     public long GrantedInline; // by the header's fast path, which the engine does not see
 }
 

@@ -10,7 +10,7 @@
 #define PAGES PAGES_OF(SIZE)
 
 static fixture f;
-static uint64_t bitmap[MAX_WORDS];
+static uint64_t bitmap[MAX_WORDS], consumer;
 static waiting_harvest other;
 
 /* ---- Log -------------------------------------------------------------------------------------------------------- */
@@ -117,11 +117,17 @@ static void kick_that_calls(void *user, uint64_t vcpu) {
   gmap_space_config space_is = space_config(MIB);
   uint64_t dirty, only[PAGES / 64] = {1}, elsewhere, opened, asce, size;
   gmap_image_sink sink = {.struct_size = sizeof sink, .size = &size};
+  gmap_range range;
+  size_t n;
   (void)user;
   kicked++;
   kicked_vcpu = vcpu;
   CHECK_STATUS(gmap_dirty_harvest(f.space, SLOT, 0, PAGES, 0, bitmap, MAX_WORDS, &dirty), GMAP_EDEADLK);
   CHECK_STATUS(gmap_dirty_clear(f.space, SLOT, 0, PAGES, 0, only), GMAP_EDEADLK);
+  CHECK_STATUS(gmap_dirty_harvest_ranges(f.space, SLOT, 0, PAGES, 0, &range, 1, &n, &dirty), GMAP_EDEADLK);
+  CHECK_STATUS(gmap_consumer_open(f.space, SLOT, 0, &opened), GMAP_EDEADLK);
+  CHECK_STATUS(gmap_consumer_begin(consumer, 0, NULL), GMAP_EDEADLK);
+  CHECK_STATUS(gmap_consumer_close(consumer), GMAP_EDEADLK);
   CHECK_STATUS(gmap_unmap(f.space, GUEST, MIB, 0, NULL), GMAP_EDEADLK);
   CHECK_STATUS(gmap_discard(f.space, GUEST, MIB, 0, NULL), GMAP_EDEADLK);
   CHECK_STATUS(gmap_collapse(f.space, GUEST, MIB, 0, NULL), GMAP_EDEADLK);
@@ -144,6 +150,7 @@ static void a_kick_that_calls(void) {
   let_go = 0;
   kicked = 0;
   mishap_open(&f, SIZE, FOR_EVER, kick_that_calls, NULL, NULL);
+  REQUIRE_OK(gmap_consumer_open(f.space, SLOT, 0, &consumer));
   REQUIRE(pthread_create(&thread, NULL, stay_inside, &inside) == 0);
   await(&inside, 1);
   /* A call that kicks with the configuration lock held, then it is as good as before. */
@@ -152,6 +159,7 @@ static void a_kick_that_calls(void) {
   pthread_join(thread, NULL);
   CHECK_OK(gmap_dirty_harvest(f.space, SLOT, 0, PAGES, 0, bitmap, MAX_WORDS, &dirty));
   CHECK_PAGES(bitmap, PAGES, 3);
+  CHECK_OK(gmap_consumer_close(consumer));
   CHECK_STATUS(gmap_fault(kicked_vcpu, GUEST, GMAP_ACCESS_READ, NULL), GMAP_EBADF);
   CHECK_OK(gmap_space_destroy(f.space));
   CHECK_STATUS(gmap_engine_destroy(f.engine), GMAP_EBUSY); /* the space that the kick could make, not destroy */

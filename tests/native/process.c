@@ -53,8 +53,10 @@ static void fork_leaves_the_tables_behind(void) {
 /* ---- Waiting inside a section ------------------------------------------------------------------------------------ */
 
 /* Every [WAITS] function on a space, called by a thread whose view is inside. */
-static void all_waiting_calls_refuse(uint64_t space, uint64_t backing, unsigned char *elsewhere) {
+static void all_waiting_calls_refuse(uint64_t space, uint64_t backing, uint64_t consumer, unsigned char *elsewhere) {
   uint64_t only[MAX_WORDS] = {1}, dirty, other;
+  gmap_range range;
+  size_t n;
   gmap_backing_config config = {.struct_size = sizeof config, .kind = GMAP_BACKING_USERFAULTFD_ASYNC};
   CHECK_STATUS(gmap_space_set_limit(space, 512 * MIB - 1), GMAP_EDEADLK);
   CHECK_STATUS(set_slot(space, 9, GMAP_SLOT_LOG_DIRTY, 256 * MIB, MIB, elsewhere), GMAP_EDEADLK);
@@ -62,6 +64,10 @@ static void all_waiting_calls_refuse(uint64_t space, uint64_t backing, unsigned 
   CHECK_STATUS(gmap_unmap(space, GUEST, MIB, 0, NULL), GMAP_EDEADLK);
   CHECK_STATUS(gmap_dirty_clear(space, SLOT, 0, PAGES, 0, only), GMAP_EDEADLK);
   CHECK_STATUS(gmap_dirty_harvest(space, SLOT, 0, PAGES, 0, bitmap, MAX_WORDS, &dirty), GMAP_EDEADLK);
+  CHECK_STATUS(gmap_dirty_harvest_ranges(space, SLOT, 0, PAGES, 0, &range, 1, &n, &dirty), GMAP_EDEADLK);
+  CHECK_STATUS(gmap_consumer_open(space, SLOT, 0, &other), GMAP_EDEADLK);
+  CHECK_STATUS(gmap_consumer_begin(consumer, 0, NULL), GMAP_EDEADLK);
+  CHECK_STATUS(gmap_consumer_close(consumer), GMAP_EDEADLK);
   CHECK_STATUS(gmap_backing_attach(space, SLOT, &config, &other), GMAP_EDEADLK);
   if (backing) CHECK_STATUS(gmap_backing_detach(backing), GMAP_EDEADLK);
 }
@@ -72,28 +78,31 @@ static void waiting_inside_is_a_deadlock(void) {
   gmap_backing_config backing_is = {.struct_size = sizeof backing_is, .kind = GMAP_BACKING_USERFAULTFD_ASYNC};
   gmap_space_stats before, after;
   unsigned char *elsewhere = guest_memory(2 * MIB);
-  uint64_t space, unviewed, backing = 0;
+  uint64_t space, unviewed, consumer, backing = 0;
   fixture_open(&f, SIZE, GMAP_SLOT_LOG_DIRTY, GMAP_SPLIT_LAZY);
   CHECK_OK(store8(f.view, GUEST, 1, NULL));
   gmap_leave(f.view);
   REQUIRE_OK(set_slot(f.space, 8, GMAP_SLOT_LOG_DIRTY, 128 * MIB, MIB, elsewhere + MIB));
   if (gmap_backing_attach(f.space, 8, &backing_is, &backing) != 0) backing = 0;
   REQUIRE_OK(gmap_space_create(f.engine, &config, &space));
+  REQUIRE_OK(gmap_consumer_open(f.space, SLOT, 0, &consumer));
   before = space_stats(f.space);
   gmap_enter(f.view);
-  all_waiting_calls_refuse(f.space, backing, elsewhere);
+  all_waiting_calls_refuse(f.space, backing, consumer, elsewhere);
   CHECK_STATUS(gmap_space_destroy(space), GMAP_EDEADLK); /* another space: two threads could wait crosswise */
   CHECK_STATUS(gmap_space_set_limit(space, 2 * MIB), GMAP_EDEADLK);
   CHECK_OK(gmap_mark_dirty(f.space, GUEST, 0));          /* what does not wait goes on */
   CHECK_OK(gmap_read(f.space, GUEST, bitmap, 8));
   gmap_leave(f.view);
   CHECK_OK(gmap_fault(f.vcpu, GUEST + PAGE, GMAP_ACCESS_READ, NULL)); /* leaves its caller inside */
-  all_waiting_calls_refuse(f.space, backing, elsewhere);
+  all_waiting_calls_refuse(f.space, backing, consumer, elsewhere);
   gmap_leave(f.view);
   after = space_stats(f.space);
   CHECK_EQUAL(after.armings, before.armings);
   CHECK_EQUAL(after.table_bytes, before.table_bytes);
   CHECK_EQUAL(after.pages_taken, before.pages_taken);
+  CHECK_EQUAL(after.epochs, 0);
+  CHECK_OK(gmap_consumer_close(consumer));
   /* A vcpu without a view leaves no section open. */
   REQUIRE_OK(open_vcpu(f.space, 0, &unviewed, NULL));
   CHECK_OK(gmap_fault(unviewed, GUEST + 2 * MIB, GMAP_ACCESS_WRITE, NULL));
