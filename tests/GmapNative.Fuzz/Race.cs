@@ -30,6 +30,8 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
 
     private readonly ulong[] _spaces = new ulong[MostSpaces];
     private readonly ConcurrentBag<ulong> _all = [];
+    private readonly ConcurrentBag<ulong> _opened = [];   // consumers, closed or not
+    private readonly ulong[] _consumers = new ulong[2];
     private ulong _engine;
     private ulong _backing;
     private string? _wrong;
@@ -78,6 +80,10 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
 
     private void End()
     {
+        while (_opened.TryTake(out ulong consumer))
+        {
+            _ = Calls.ConsumerClose(consumer);
+        }
         while (_all.TryTake(out ulong space))
         {
             _ = Calls.SpaceDestroy(space);
@@ -219,6 +225,11 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
                         return library.DirtyClear(space, id, 0, 256, 0, bitmap);
                     case Operation.Harvest:
                         return library.DirtyHarvest(space, id, 0, 256, 0, bitmap, 64, &number);
+                    case Operation.ConsumerOpen:
+                        return OpenConsumer(space, id);
+                    case Operation.HarvestRanges or Operation.ConsumerClose or Operation.EpochBegin or Operation.EpochBitmap
+                        or Operation.EpochRanges or Operation.EpochCommit or Operation.EpochAbort or Operation.EpochRedirty:
+                        return Consume(operation, space, id, bitmap);
                     case Operation.Attach:
                         return Attach(space, id);
                     case Operation.Descriptor:
@@ -231,6 +242,47 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
                         int image = library.ImageExport(space, 0, &sink, &asce);
                         return image == Status.NoBuffer ? 0 : image;
                 }
+            }
+        }
+
+        private int OpenConsumer(ulong space, uint id)
+        {
+            ulong consumer;
+            int status = race.Calls.ConsumerOpen(space, id == 2 ? uint.MaxValue : id, id == 2 ? 1u : 0, &consumer);
+            if (status == 0)
+            {
+                race._opened.Add(consumer);
+                ulong before = Interlocked.Exchange(ref race._consumers[id % 2], consumer);
+                status = before == 0 ? 0 : race.Calls.ConsumerClose(before);
+            }
+            return status;
+        }
+
+        private int Consume(Operation operation, ulong space, uint id, ulong* bitmap)
+        {
+            Library library = race.Calls;
+            ulong consumer = Volatile.Read(ref race._consumers[_code.Byte() % 2]);
+            ulong number = 0;
+            nuint count;
+            var range = default(Dirty.DirtyRun); // on this frame
+            switch (operation)
+            {
+                case Operation.HarvestRanges:
+                    return library.DirtyHarvestRanges(space, id, 0, 256, 0, &range, 1, &count, &number);
+                case Operation.ConsumerClose:
+                    return library.ConsumerClose(consumer);
+                case Operation.EpochBegin:
+                    return library.ConsumerBegin(consumer, 0, null);
+                case Operation.EpochBitmap:
+                    return library.ConsumerReadBitmap(consumer, id, 0, 256, 0, bitmap, 64, &number);
+                case Operation.EpochRanges:
+                    return library.ConsumerReadRanges(consumer, 0, &range, 1, &count, &number);
+                case Operation.EpochCommit:
+                    return library.ConsumerCommit(consumer);
+                case Operation.EpochAbort:
+                    return library.ConsumerAbort(consumer);
+                default:
+                    return library.ConsumerRedirty(consumer, id, 0, 256, 0, bitmap);
             }
         }
 
