@@ -141,7 +141,8 @@ internal sealed unsafe partial class Machine
     private void ExpectPart(ConsumerState? consumer, ReferencePart? part, ulong first, ulong count)
     {
         bool outside = part is not null && (first > part.Pages || count > part.Pages - first);
-        _expected.If(consumer is null, Status.BadHandle).If(consumer is not null && part is null, Status.NoEntry).If(outside, Status.Invalid);
+        _expected.If(consumer is null, Status.BadHandle).If(consumer is not null && part is null, Status.NoEntry)
+            .If(outside, Status.Invalid);
     }
 
     private int ReadEpoch()

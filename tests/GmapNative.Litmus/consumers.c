@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * consumers.c - consumers beside the harvesters, each with an image of its own and a rhythm of its own: one in time, one
- * that is slow, one that aborts half of its epochs, one that is closed in the middle of an epoch and opened anew. */
+ * consumers.c - consumers beside the harvesters, each with an image of its own and a rhythm of its own: one in time,
+ * one that is slow, one that aborts half of its epochs, one that is closed in the middle of an epoch and opened anew. */
 #include "litmus.h"
 
 #include <string.h>

@@ -20,7 +20,7 @@ internal sealed unsafe partial class Consumer
         {
             if (_state != State.Begun)
             {
-                return _state == State.Closed ? Status.BadHandle : Status.Invalid;
+                return NotBegun();
             }
             foreach (Part part in _parts)
             {

@@ -15,7 +15,8 @@ namespace GmapNative.Tests.Dirty;
 [TestFixture]
 public sealed unsafe class ConsumerTests : LoggedSlot
 {
-    private static readonly SlotRequest s_second = Slot with { Id = 2, GuestAddress = 16 * Segment, HostAddress = Memory.Start + (4 * Segment) };
+    private static readonly SlotRequest s_second =
+        Slot with { Id = 2, GuestAddress = 16 * Segment, HostAddress = Memory.Start + (4 * Segment) };
 
     [Test]
     public void Each_consumer_sees_its_own_history()
@@ -284,7 +285,8 @@ public sealed unsafe class ConsumerTests : LoggedSlot
 
     private static Consumer Open(TestSpace test, uint slot = Consumer.AllSlots, bool initiallyDirty = false)
     {
-        Assert.That(Consumer.TryOpen(test.Space, slot, initiallyDirty ? ConsumerKind.InitiallyDirty : ConsumerKind.Plain, out Consumer? consumer), Is.Zero);
+        ConsumerKind kind = initiallyDirty ? ConsumerKind.InitiallyDirty : ConsumerKind.Plain;
+        Assert.That(Consumer.TryOpen(test.Space, slot, kind, out Consumer? consumer), Is.Zero);
         return consumer!;
     }
 

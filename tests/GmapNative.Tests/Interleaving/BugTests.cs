@@ -175,7 +175,7 @@ public sealed class BugTests
     {
         using var test = new TestSpace(new SpaceOptions { Limit = TestSpace.TwoGigabytes - 1 });
         test.Set(World.Slot(1, 0, 256));
-        Assert.That(Consumer.TryOpen(test.Space, Consumer.AllSlots, initiallyDirty: false, out Consumer? consumer), Is.Zero);
+        Assert.That(Consumer.TryOpen(test.Space, Consumer.AllSlots, ConsumerKind.Plain, out Consumer? consumer), Is.Zero);
         using var waits = new ManualResetEvent(false);
         using var closed = new ManualResetEvent(false);
         var closer = new Thread(() =>

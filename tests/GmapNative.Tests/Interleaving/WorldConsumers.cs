@@ -20,7 +20,7 @@ internal sealed unsafe partial class World
     public void Open(int seat)
     {
         long begin = ++_time;
-        int status = Consumer.TryOpen(Test.Space, Consumer.AllSlots, initiallyDirty: false, out Consumer? opened);
+        int status = Consumer.TryOpen(Test.Space, Consumer.AllSlots, ConsumerKind.Plain, out Consumer? opened);
         if (status != Status.Ok)
         {
             Fail($"open: {status}");

@@ -2,7 +2,6 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using GmapNative.Dirty;
-using GmapNative.Space;
 
 namespace GmapNative.Tests.Model;
 
@@ -55,7 +54,8 @@ internal sealed unsafe partial class SpaceDriver
         uint? slot = operation.B % 2 == 0 ? null : operation.B / 2 % 5;
         bool initially = operation.C % 4 == 0;
         int expected = _model.CanOpen(slot) ? Status.Ok : Status.NoEntry;
-        Same(Consumer.TryOpen(_test.Space, slot ?? Consumer.AllSlots, initially ? ConsumerKind.InitiallyDirty : ConsumerKind.Plain, out Consumer? opened), expected, "open status");
+        ConsumerKind kind = initially ? ConsumerKind.InitiallyDirty : ConsumerKind.Plain;
+        Same(Consumer.TryOpen(_test.Space, slot ?? Consumer.AllSlots, kind, out Consumer? opened), expected, "open status");
         if (expected != Status.Ok)
         {
             return $"no slot {slot}";
@@ -167,7 +167,8 @@ internal sealed unsafe partial class SpaceDriver
             ulong begin = part!.FirstPage + first;
             part.Log.UnionWith(GuestPages(bitmap, begin).Where(page => page < begin + count));
         }
-        return expected != Status.Ok ? $"{expected}" : one.Model.InEpoch is null ? "between epochs" : part!.IsGone ? "of a slot that went" : "in an epoch";
+        return expected != Status.Ok ? $"{expected}"
+            : one.Model.InEpoch is null ? "between epochs" : part!.IsGone ? "of a slot that went" : "in an epoch";
     }
 
     /// <summary>The built-in consumer by runs, to the end or not.</summary>

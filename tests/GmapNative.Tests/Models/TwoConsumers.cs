@@ -3,7 +3,7 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Models;
 
 /// <summary>
-/// Rules 10 and 12: who may take and pour, when a begin returns, and that nothing after a take can fail.
+/// Rules 10, 12 and 25: who may take and pour, when a begin returns, that nothing after a take can fail, and how a consumer joins.
 /// </summary>
 [TestFixture]
 public sealed class TwoConsumers
@@ -25,6 +25,33 @@ public sealed class TwoConsumers
         AllocatedBeforeTake,
         AllocatedAfterTake,
     }
+
+    private const string Unseen = "a store after the open is neither in the new consumer's copy nor marked for it";
+    private const string Foreign = "the new consumer is told of a page that was written before it was opened";
+
+    public enum Opening
+    {
+        TakeJoinGrace,
+        JoinTakeGrace,
+        JoinGrace,
+        TakeGraceJoin,
+        TakeJoin,
+    }
+
+    [Test]
+    public void Open_that_takes_then_joins_then_waits_holds()
+    {
+        Check.Holds(OpenBesideWriter(Opening.TakeJoinGrace));
+        Check.Holds(OpenAfterStore(Opening.TakeJoinGrace));
+    }
+
+    [TestCase(Opening.TakeGraceJoin)]
+    [TestCase(Opening.TakeJoin)]
+    public void Open_that_does_not_wait_behind_its_join_fails(Opening order) => Check.Fails(OpenBesideWriter(order), Unseen);
+
+    [TestCase(Opening.JoinTakeGrace)]
+    [TestCase(Opening.JoinGrace)]
+    public void Open_that_joins_first_fails(Opening order) => Check.Fails(OpenAfterStore(order), Foreign);
 
     [Test]
     public void One_lock_over_take_and_pour_holds() => Check.Holds(TwoHarvests(Lock.TakeAndPour));
@@ -130,6 +157,59 @@ public sealed class TwoConsumers
         })
         .NeverAtEnd(CopiedTooEarly, (in s) => s.Memory && !s.CopyB && !s.LogB && !s.SoftDirty);
 
+    /// <summary>A writer and another consumer's harvest beside the open; from its return on the new one sees every store.</summary>
+    private static Model<Join> OpenBesideWriter(Opening order) => new Model<Join>(default)
+        .Thread("W", w => w
+            .Do("enter", (ref s) => s.Sections.Enter(1))
+            .Do("CAS entry", (ref s) => s.SoftDirty = true)
+            .Do("store", (ref s) => s.Memory = true)
+            .Do("leave", (ref s) => s.Sections.Leave(1)))
+        .Thread("H", h => h.Do("take and pour", (ref s) => Take(ref s)))
+        .Thread("O", o => Open(o, order))
+        .NeverAtEnd(Unseen, (in s) => s.Memory && !s.Copy && !s.Log && !s.SoftDirty);
+
+    /// <summary>The page was written and marked before anybody opened; then the new consumer has an epoch.</summary>
+    private static Model<Join> OpenAfterStore(Opening order) => new Model<Join>(new Join { SoftDirty = true, Memory = true })
+        .Thread("O", o =>
+        {
+            Open(o, order);
+            o.Do("begin", (ref s) => Take(ref s));
+        })
+        .NeverAtEnd(Foreign, (in s) => s.Log);
+
+    private static void Open(Actor<Join> o, Opening order)
+    {
+        if (order == Opening.JoinTakeGrace || order == Opening.JoinGrace)
+        {
+            o.Do("join", (ref s) => s.Joined = true);
+        }
+        if (order != Opening.JoinGrace)
+        {
+            o.Do("take for the others", (ref s) => Take(ref s));
+        }
+        if (order == Opening.TakeJoinGrace || order == Opening.TakeJoin)
+        {
+            o.Do("join", (ref s) => s.Joined = true);
+        }
+        if (order != Opening.TakeJoin)
+        {
+            o.Do("barrier", (ref s) => s.Sections.BeginGrace(0));
+            o.When("grace", (in s) => s.Sections.GraceOver(0));
+        }
+        if (order == Opening.TakeGraceJoin)
+        {
+            o.Do("join", (ref s) => s.Joined = true);
+        }
+        o.Do("return, copy all", (ref s) => s.Copy = s.Memory);
+    }
+
+    /// <summary>By whom ever, under the harvest lock: into everybody's log, of which the new one's is looked at.</summary>
+    private static void Take(ref Join s)
+    {
+        s.Log |= s.SoftDirty && s.Joined;
+        s.SoftDirty = false;
+    }
+
     /// <summary>The arena runs dry at any time; the harvest may answer -ENOMEM but must not drop the bit.</summary>
     private static Model<Arena> ExhaustedArena(Room room) => new Model<Arena>(new Arena { SoftDirty = true })
         .Thread("Arena", a => a.Do("runs dry", (ref s) => s.IsDry = true))
@@ -171,6 +251,16 @@ public sealed class TwoConsumers
         public bool EpochB;
         public bool CopyA;
         public bool CopyB;
+    }
+
+    private record struct Join
+    {
+        public Sections Sections;
+        public bool SoftDirty;
+        public bool Memory;
+        public bool Joined;
+        public bool Log;
+        public bool Copy;
     }
 
     private record struct Arena

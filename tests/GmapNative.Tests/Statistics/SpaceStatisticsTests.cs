@@ -99,7 +99,7 @@ public sealed unsafe class SpaceStatisticsTests
             { Before = HighSlot },
         new("consumer that opens takes for the others", test => Consume(test), (nameof(S.consumers), 1), (nameof(S.pages_taken), 2),
             (nameof(S.grace_periods), 1)) { Before = test => Writes(test, 1, 2) },
-        new("consumer that wants everything waits for nobody", test => Consume(test, initiallyDirty: true), (nameof(S.consumers), 1))
+        new("consumer that wants everything waits for nobody", test => Consume(test, ConsumerKind.InitiallyDirty), (nameof(S.consumers), 1))
             { Before = test => Writes(test, 1, 2) },
         new("epoch", test => Begin(test), (nameof(S.epochs), 1), (nameof(S.pages_harvested), 3), (nameof(S.pages_taken), 3),
             (nameof(S.grace_periods), 1)) { Before = test => ConsumeAnd(test, () => Writes(test, 1, 2, 300)) },
@@ -145,8 +145,8 @@ public sealed unsafe class SpaceStatisticsTests
         _ = s_consumer?.Close();
     }
 
-    private static void Consume(TestSpace test, bool initiallyDirty = false) =>
-        Assert.That(Consumer.TryOpen(test.Space, Consumer.AllSlots, initiallyDirty, out s_consumer), Is.Zero);
+    private static void Consume(TestSpace test, ConsumerKind kind = ConsumerKind.Plain) =>
+        Assert.That(Consumer.TryOpen(test.Space, Consumer.AllSlots, kind, out s_consumer), Is.Zero);
 
     private static void ConsumeAnd(TestSpace test, System.Action then)
     {
