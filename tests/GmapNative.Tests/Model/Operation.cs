@@ -53,8 +53,9 @@ internal readonly record struct Operation(Kind Kind, uint A, uint B, uint C, uin
     private static readonly (int, Kind)[] s_consumerWeights =
     [
         (40, Kind.Consumer), (1, Kind.CloseConsumer), (4, Kind.Redirty), (4, Kind.HarvestRuns), (20, Kind.InlineWrite),
-        (4, Kind.WriteFault), (2, Kind.InlineSpan), (3, Kind.HostWrite), (2, Kind.Mark), (1, Kind.MarkBitmap), (1, Kind.Unmap), (1, Kind.Split),
-        (2, Kind.Collapse), (1, Kind.Discard), (1, Kind.Age), (4, Kind.Harvest), (2, Kind.Get), (2, Kind.Clear), (5, Kind.Slot), (1, Kind.DeleteSlot),
+        (4, Kind.WriteFault), (2, Kind.InlineSpan), (3, Kind.HostWrite), (2, Kind.Mark), (1, Kind.MarkBitmap), (1, Kind.Unmap),
+        (1, Kind.Split), (2, Kind.Collapse), (1, Kind.Discard), (1, Kind.Age), (4, Kind.Harvest), (2, Kind.Get), (2, Kind.Clear),
+        (5, Kind.Slot), (1, Kind.DeleteSlot),
     ];
 
     public static Gen<Operation> Gen { get; } = Of(s_weights);
