@@ -5,6 +5,7 @@ using System.Reflection;
 using System.Reflection.Emit;
 using System.Runtime.InteropServices;
 using System.Text;
+using GmapNative.Dirty;
 using GmapNative.Exports.Abi;
 using GmapNative.Memory;
 
@@ -15,12 +16,13 @@ internal static class Twins
 {
     private static readonly Assembly Exports = Assembly.Load("libgmapnative");
 
-    /// <summary>Structs that have another name on our side: those of the inline header are the engine's own words.</summary>
+    /// <summary>Structs that have another name on our side: those of the inline header, and runs, are the engine's own.</summary>
     private static readonly Dictionary<string, Type> Named = new()
     {
         ["gmap_view"] = typeof(ViewWords),
         ["gmap_space_word"] = typeof(SpaceWords),
         ["gmap_slot"] = typeof(SlotConfig),
+        ["gmap_range"] = typeof(DirtyRun),
     };
 
     private static readonly Dictionary<Type, string> Scalars = new()
