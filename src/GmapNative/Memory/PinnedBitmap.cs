@@ -14,7 +14,10 @@ internal sealed unsafe partial class PinnedBitmap
 {
     private const int WordBits = 64;
     private const int BlockWords = 64;
-    private const ulong BlockBits = WordBits * BlockWords;
+    private const int LineWords = 8;
+
+    /// <summary>Bits of a block.</summary>
+    public const ulong BlockBits = WordBits * BlockWords;
 
     private readonly Arena _arena;
     private readonly GuardedRegion _region;
@@ -185,6 +188,25 @@ internal sealed unsafe partial class PinnedBitmap
         return any;
     }
 
+    /// <summary>Bit i: word i of a block is not zero.</summary>
+    public ulong SetWords(ulong block)
+    {
+        ulong* words = _words + (block * BlockWords);
+        int count = (int)Math.Min(BlockWords, WordsFor(Bits) - (block * BlockWords));
+        ulong set = 0;
+        int at = 0;
+        for (; count - at >= LineWords; at += LineWords)
+        {
+            // Half of the lines of a block are zero where one page in a thousand is dirty.
+            set |= ZeroScan.IsZeroLine(words + at) ? 0 : (ulong)ZeroScan.SetOfLine(words + at) << at;
+        }
+        for (; at < count; at++)
+        {
+            set |= words[at] == 0 ? 0 : 1UL << at;
+        }
+        return set;
+    }
+
     /// <summary>Whether any bit of the range is set.</summary>
     public bool Any(ulong first, ulong count)
     {
@@ -274,14 +296,13 @@ internal sealed unsafe partial class PinnedBitmap
 
     private static ulong MoveWords(ulong* from, ulong* to, int words, bool or)
     {
-        const int Line = 8;
         ulong moved = 0;
         int at = 0;
-        for (; words - at >= Line; at += Line)
+        for (; words - at >= LineWords; at += LineWords)
         {
             if (!ZeroScan.IsZeroLine(from + at))
             {
-                moved += MoveLine(from + at, to + at, Line, or);
+                moved += MoveLine(from + at, to + at, LineWords, or);
             }
             else if (!or)
             {
@@ -317,7 +338,7 @@ internal sealed unsafe partial class PinnedBitmap
     }
 
     /// <summary>As <see cref="Forget"/> without locked instructions: while nobody else changes the bitmap.</summary>
-    private void ForgetAlone(ulong first, ulong count)
+    public void ForgetAlone(ulong first, ulong count)
     {
         ulong end = first + count == Bits ? (Bits + BlockBits - 1) / BlockBits : (first + count) / BlockBits;
         for (ulong block = NextBlock((first + BlockBits - 1) / BlockBits); block < end; block = NextBlock(block + 1))
@@ -380,8 +401,11 @@ internal sealed unsafe partial class PinnedBitmap
 
     private void ForgetBlock(ulong block) => Interlocked.And(ref _blocks[block / WordBits], ~(1UL << (int)(block % WordBits)));
 
+    /// <summary>Whether the blocks of a run are known to be clear.</summary>
+    public bool IsBlank(ulong first, ulong count) => NextBlock(first / BlockBits) * BlockBits >= first + count;
+
     /// <summary>The first block from <paramref name="block"/> on that may not be clear; one past the last if there is none.</summary>
-    private ulong NextBlock(ulong block)
+    public ulong NextBlock(ulong block)
     {
         ulong blocks = (Bits + BlockBits - 1) / BlockBits;
         while (block < blocks)

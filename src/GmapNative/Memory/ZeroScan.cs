@@ -43,6 +43,26 @@ internal static unsafe class ZeroScan
         ((Vector128.Load(line) | Vector128.Load(line + 2)) | (Vector128.Load(line + 4) | Vector128.Load(line + 6)))
             == Vector128<ulong>.Zero;
 
+    /// <summary>Bit i: word i of eight is not zero.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static uint SetOfLine(ulong* line)
+    {
+        uint zero = 0;
+        if (Vector256.IsHardwareAccelerated)
+        {
+            zero = Vector256.Equals(Vector256.Load(line), Vector256<ulong>.Zero).ExtractMostSignificantBits()
+                | (Vector256.Equals(Vector256.Load(line + 4), Vector256<ulong>.Zero).ExtractMostSignificantBits() << 4);
+        }
+        else
+        {
+            for (int i = 0; i < 8; i++)
+            {
+                zero |= (line[i] == 0 ? 1u : 0) << i;
+            }
+        }
+        return ~zero & byte.MaxValue;
+    }
+
     /// <summary>Clears eight words.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void ClearLine(ulong* line)
