@@ -77,9 +77,9 @@ internal unsafe ref struct DirtyRuns(DirtyRun* runs, nuint capacity)
                     return at + (ulong)BitOperations.TrailingZeroCount(left);
                 }
             }
-            if (takes && begin >= first)
+            if (takes && begin >= first && (end - begin >= BlockBits || end == bits.Bits))
             {
-                bits.ForgetAlone(begin, Math.Min(end - begin, BlockBits));
+                bits.ForgetBlockAlone(block);
             }
         }
         return end;
