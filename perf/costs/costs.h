@@ -109,6 +109,8 @@ void guest_close(guest *g);
 // All segments split, all pages clean and armed.
 void guest_split(guest *g);
 uint64_t guest_harvest(guest *g, uint32_t flags);
+// The same by runs, into one array again and again; how many pages.
+uint64_t guest_harvest_runs(guest *g);
 void guest_mark(guest *g, const uint64_t *pattern); // every page of a pattern, and leaves
 
 // A guest works between two harvests: what is timed begins with nothing in the near caches, ours and the peers' alike.

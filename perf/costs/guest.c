@@ -4,6 +4,8 @@
 #include <unistd.h>
 #include "costs.h"
 
+#define RUNS 32768u // 768 KB
+
 static double waited_at_start;
 
 // How long this thread has been ready and waiting for a processor; 0 where the kernel does not say.
@@ -90,6 +92,17 @@ uint64_t guest_harvest(guest *g, uint32_t flags) {
   uint64_t dirty;
   CHECK(gmap_dirty_harvest(g->space, 1, 0, g->pages, flags, g->bitmap, g->pages / 64, &dirty));
   return dirty;
+}
+
+uint64_t guest_harvest_runs(guest *g) {
+  static gmap_range runs[RUNS];
+  uint64_t pages = 0;
+  size_t count;
+  for (uint64_t next = 0; next < g->pages;) {
+    CHECK(gmap_dirty_harvest_ranges(g->space, 1, next, g->pages - next, 0, runs, RUNS, &count, &next));
+    for (size_t i = 0; i < count; i++) pages += runs[i].count;
+  }
+  return pages;
 }
 
 void guest_mark(guest *g, const uint64_t *pattern) {

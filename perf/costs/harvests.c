@@ -25,8 +25,8 @@ static const share shares[SHARES] = {
 
 // One harvest of a share, each way.
 typedef struct ways {
-  figures bitmap, list;                                 // ours: into a bitmap, and that decoded into a list of pages
-  figures zeroed, take_zeroed;                          // of a clean guest, where the bitmap is overwritten
+  figures bitmap, list, runs; // ours: into a bitmap, that decoded into a list of pages, and into runs
+  figures zeroed, take_zeroed; // of a clean guest, where the bitmap is overwritten
   figures take, take_rearm, list_rearm, entries, bandwidth, vm; // the peers'
 } ways;
 
@@ -51,7 +51,14 @@ static void measure_ours(guest *g, peer_guest *p, int round, uint64_t dirty) {
   put(&measured.bitmap, round, (end - begin) / 1e3);
   same(peer_decode(g->bitmap, g->pages / 64, p->list), dirty, "decoding");
   put(&measured.list, round, (stop_ns() - begin) / 1e3);
-  if (dirty) return;
+  if (dirty) {
+    guest_mark(g, pattern);
+    sweep();
+    begin = start_ns();
+    same(guest_harvest_runs(g), dirty, "runs");
+    put(&measured.runs, round, (stop_ns() - begin) / 1e3);
+    return;
+  }
   sweep();
   begin = start_ns();
   guest_harvest(g, 0);
@@ -115,6 +122,9 @@ static void rows(const share *s, uint64_t gib) {
   } else {
     snprintf(row, sizeof row, "harvest + re-arm + page list, %" PRIu64 " GiB, %s", gib, s->name);
     report_row(row, &measured.list, "us", "bitmap: exchange + decode, locked re-arm", &measured.list_rearm,
+               ratio_at_most(s->list_goal));
+    snprintf(row, sizeof row, "harvest + re-arm + runs, %" PRIu64 " GiB, %s", gib, s->name);
+    report_row(row, &measured.runs, "us", "bitmap: exchange + decode, locked re-arm", &measured.list_rearm,
                ratio_at_most(s->list_goal));
     snprintf(row, sizeof row, "harvest + re-arm into a bitmap, %" PRIu64 " GiB, %s", gib, s->name);
     report_row(row, &measured.bitmap, "us", "bitmap: exchange, merge, locked re-arm", &measured.take_rearm, none);

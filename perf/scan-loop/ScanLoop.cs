@@ -17,10 +17,10 @@ internal static unsafe class ScanLoop
             ulong* into = bits; // the caller's, 4 words a table
             for (ulong* table = tables; table < tables + (n * Entries); table += Entries)
             {
-                into[0] = Group(table, 0);
-                into[1] = Group(table, 1);
-                into[2] = Group(table, 2);
-                into[3] = Group(table, 3);
+                for (int group = 0; group < PageTable.Groups; group++) // one after the other, as a harvest does; four inlined ones spill
+                {
+                    into[group] = Group(table, group);
+                }
                 into += PageTable.Groups;
             }
         }

@@ -1,3 +1,4 @@
+using System;
 using System.Numerics;
 using System.Runtime.InteropServices;
 using GmapNative.Memory;
@@ -21,7 +22,8 @@ internal struct DirtyRun
 internal unsafe ref struct DirtyRuns(DirtyRun* runs, nuint capacity)
 {
     private const ulong None = ulong.MaxValue;
-    private const int WordBits = 64;
+    private const ulong WordBits = 64;
+    private const ulong BlockBits = PinnedBitmap.BlockBits;
 
     // The caller's: capacity elements, writable during the call.
     private readonly DirtyRun* _runs = runs;
@@ -40,55 +42,79 @@ internal unsafe ref struct DirtyRuns(DirtyRun* runs, nuint capacity)
     /// Appends what is set in first..end-1, by longest runs; returns where to go on: <paramref name="end"/>, or the first set page
     /// that found no room.
     /// </summary>
-    public ulong Append(PinnedBitmap bits, ulong first, ulong end)
+    public ulong Append(PinnedBitmap bits, ulong first, ulong end) => Append(bits, first, end, takes: false);
+
+    /// <summary>
+    /// As <see cref="Append(PinnedBitmap, ulong, ulong)"/>, and clears what is appended. Without locked instructions: while nobody else
+    /// changes the bitmap.
+    /// </summary>
+    public ulong Take(PinnedBitmap bits, ulong first, ulong end) => Append(bits, first, end, takes: true);
+
+    /// <summary>Block by block: words that are found, cleared and forgotten are in the near cache for all of it.</summary>
+    private ulong Append(PinnedBitmap bits, ulong first, ulong end, bool takes)
     {
-        ulong open = None;
-        ulong at = bits.Skip(first, end);
-        while (at < end)
+        ulong joint = None; // where the last run of this call ends: what begins there belongs to it
+        for (ulong block = bits.NextBlock(first / BlockBits); block * BlockBits < end; block = bits.NextBlock(block + 1))
         {
-            ulong begin = at & ~(WordBits - 1UL);
-            ulong word = bits.Peek(begin) & EdgeMask(begin, first, end);
-            while (word != 0 || open != None)
+            ulong begin = block * BlockBits;
+            ulong words = bits.SetWords(block);
+            words &= first > begin ? ulong.MaxValue << (int)((first - begin) / WordBits) : ulong.MaxValue;
+            for (; words != 0; words &= words - 1)
             {
-                if (open == None)
+                ulong at = begin + ((ulong)BitOperations.TrailingZeroCount(words) * WordBits);
+                if (at >= end)
                 {
-                    int set = BitOperations.TrailingZeroCount(word);
-                    if (Count == capacity)
-                    {
-                        return begin + (ulong)set;
-                    }
-                    open = begin + (ulong)set;
-                    word |= (1UL << set) - 1; // so that the zeroes that are left are behind the run
+                    break;
                 }
-                int clear = BitOperations.TrailingZeroCount(~word);
-                if (clear == WordBits)
+                ulong found = bits.Peek(at) & EdgeMask(at, first, end);
+                ulong left = AppendWord(found, at, ref joint);
+                if (takes)
                 {
-                    break; // it goes on in the next word
+                    bits.ClearAlone(at, found & ~left);
                 }
-                Close(ref open, begin + (ulong)clear);
-                word &= ~((1UL << clear) - 1);
+                if (left != 0)
+                {
+                    return at + (ulong)BitOperations.TrailingZeroCount(left);
+                }
             }
-            at = open == None ? bits.Skip(begin + WordBits, end) : begin + WordBits;
-        }
-        if (open != None)
-        {
-            Close(ref open, end);
+            if (takes && begin >= first && (end - begin >= BlockBits || end == bits.Bits))
+            {
+                bits.ForgetBlockAlone(block);
+            }
         }
         return end;
+    }
+
+    /// <summary>The bits of a word, whose bit 0 is page <paramref name="at"/>; those that found no room.</summary>
+    private ulong AppendWord(ulong word, ulong at, ref ulong joint)
+    {
+        while (word != 0)
+        {
+            ulong rest = word & (word + (word & (0 - word))); // without the lowest run, which the carry went through
+            ulong first = at + (ulong)BitOperations.TrailingZeroCount(word);
+            ulong count = word == ulong.MaxValue ? WordBits : (ulong)BitOperations.TrailingZeroCount(~(word >> (int)(first - at)));
+            if (first == joint)
+            {
+                _runs[Count - 1].Count += count; // of this call, so there is one
+            }
+            else if (Count < capacity)
+            {
+                _runs[Count++] = new DirtyRun { FirstPage = first, Count = count, Slot = Slot, Flags = Flags };
+            }
+            else
+            {
+                break;
+            }
+            joint = first + count;
+            Pages += count;
+            word = rest;
+        }
+        return word;
     }
 
     private static ulong EdgeMask(ulong begin, ulong first, ulong end)
     {
         ulong mask = first > begin ? ulong.MaxValue << (int)(first - begin) : ulong.MaxValue;
         return end - begin < WordBits ? mask & ((1UL << (int)(end - begin)) - 1) : mask;
-    }
-
-    private void Close(ref ulong open, ulong stop)
-    {
-        // Inside the array: Count < capacity was looked at when the run opened.
-        _runs[Count] = new DirtyRun { FirstPage = open, Count = stop - open, Slot = Slot, Flags = Flags };
-        Count++;
-        Pages += stop - open;
-        open = None;
     }
 }

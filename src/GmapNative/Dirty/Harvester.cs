@@ -232,9 +232,7 @@ internal static unsafe class Harvester
     /// <summary>Moves the epoch into the caller's runs, as far as there is room: the rest stays for the next harvest.</summary>
     private static void DeliverRuns(in DirtyRange range, ref Handout handout)
     {
-        handout.Next = handout.Runs.Append(range.Sink.Epoch, range.First, range.First + range.Count);
-        range.Sink.Epoch.ClearRangeAlone(range.First, handout.Next - range.First);
-        range.Sink.Epoch.Forget(range.First, handout.Next - range.First);
+        handout.Next = handout.Runs.Take(range.Sink.Epoch, range.First, range.First + range.Count);
         handout.Dirty += handout.Runs.Pages;
     }
 

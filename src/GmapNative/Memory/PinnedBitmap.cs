@@ -14,7 +14,10 @@ internal sealed unsafe partial class PinnedBitmap
 {
     private const int WordBits = 64;
     private const int BlockWords = 64;
-    private const ulong BlockBits = WordBits * BlockWords;
+    private const int LineWords = 8;
+
+    /// <summary>Bits of a block.</summary>
+    public const ulong BlockBits = WordBits * BlockWords;
 
     private readonly Arena _arena;
     private readonly GuardedRegion _region;
@@ -206,6 +209,25 @@ internal sealed unsafe partial class PinnedBitmap
         return any;
     }
 
+    /// <summary>Bit i: word i of a block is not zero.</summary>
+    public ulong SetWords(ulong block)
+    {
+        ulong* words = _words + (block * BlockWords);
+        int count = (int)Math.Min(BlockWords, WordsFor(Bits) - (block * BlockWords));
+        ulong set = 0;
+        int at = 0;
+        for (; count - at >= LineWords; at += LineWords)
+        {
+            ZeroScan.PrefetchAhead(words + at);
+            set |= (ulong)ZeroScan.SetOfLine(words + at) << at; // no branch: which lines are zero cannot be foreseen
+        }
+        for (; at < count; at++)
+        {
+            set |= words[at] == 0 ? 0 : 1UL << at;
+        }
+        return set;
+    }
+
     /// <summary>Whether any bit of the range is set.</summary>
     public bool Any(ulong first, ulong count)
     {
@@ -295,14 +317,13 @@ internal sealed unsafe partial class PinnedBitmap
 
     private static ulong MoveWords(ulong* from, ulong* to, int words, bool or)
     {
-        const int Line = 8;
         ulong moved = 0;
         int at = 0;
-        for (; words - at >= Line; at += Line)
+        for (; words - at >= LineWords; at += LineWords)
         {
             if (!ZeroScan.IsZeroLine(from + at))
             {
-                moved += MoveLine(from + at, to + at, Line, or);
+                moved += MoveLine(from + at, to + at, LineWords, or);
             }
             else if (!or)
             {
@@ -337,13 +358,16 @@ internal sealed unsafe partial class PinnedBitmap
         }
     }
 
+    /// <summary>The same for one block, without locked instructions: while nobody else changes the bitmap.</summary>
+    public void ForgetBlockAlone(ulong block) => _blocks[block / WordBits] &= ~(1UL << (int)(block % WordBits));
+
     /// <summary>As <see cref="Forget"/> without locked instructions: while nobody else changes the bitmap.</summary>
     private void ForgetAlone(ulong first, ulong count)
     {
         ulong end = first + count == Bits ? (Bits + BlockBits - 1) / BlockBits : (first + count) / BlockBits;
         for (ulong block = NextBlock((first + BlockBits - 1) / BlockBits); block < end; block = NextBlock(block + 1))
         {
-            _blocks[block / WordBits] &= ~(1UL << (int)(block % WordBits));
+            ForgetBlockAlone(block);
         }
     }
 
@@ -401,8 +425,11 @@ internal sealed unsafe partial class PinnedBitmap
 
     private void ForgetBlock(ulong block) => Interlocked.And(ref _blocks[block / WordBits], ~(1UL << (int)(block % WordBits)));
 
+    /// <summary>Whether the blocks of a run are known to be clear.</summary>
+    public bool IsBlank(ulong first, ulong count) => NextBlock(first / BlockBits) * BlockBits >= first + count;
+
     /// <summary>The first block from <paramref name="block"/> on that may not be clear; one past the last if there is none.</summary>
-    private ulong NextBlock(ulong block)
+    public ulong NextBlock(ulong block)
     {
         ulong blocks = (Bits + BlockBits - 1) / BlockBits;
         while (block < blocks)

@@ -37,11 +37,41 @@ internal static unsafe class ZeroScan
         }
     }
 
+    /// <summary>Brings the line near that a look will come to later.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void PrefetchAhead(void* line)
+    {
+        if (Sse.IsSupported)
+        {
+            Sse.Prefetch0((byte*)line + AheadBytes); // faults nowhere
+        }
+    }
+
     /// <summary>Whether eight words are zero.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool IsZeroLine(ulong* line) =>
         ((Vector128.Load(line) | Vector128.Load(line + 2)) | (Vector128.Load(line + 4) | Vector128.Load(line + 6)))
             == Vector128<ulong>.Zero;
+
+    /// <summary>Bit i: word i of eight is not zero.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static uint SetOfLine(ulong* line)
+    {
+        uint zero;
+        if (Vector256.IsHardwareAccelerated)
+        {
+            zero = Vector256.Equals(Vector256.Load(line), Vector256<ulong>.Zero).ExtractMostSignificantBits()
+                | (Vector256.Equals(Vector256.Load(line + 4), Vector256<ulong>.Zero).ExtractMostSignificantBits() << 4);
+        }
+        else
+        {
+            zero = Vector128.Equals(Vector128.Load(line), Vector128<ulong>.Zero).ExtractMostSignificantBits()
+                | (Vector128.Equals(Vector128.Load(line + 2), Vector128<ulong>.Zero).ExtractMostSignificantBits() << 2)
+                | (Vector128.Equals(Vector128.Load(line + 4), Vector128<ulong>.Zero).ExtractMostSignificantBits() << 4)
+                | (Vector128.Equals(Vector128.Load(line + 6), Vector128<ulong>.Zero).ExtractMostSignificantBits() << 6);
+        }
+        return ~zero & byte.MaxValue;
+    }
 
     /// <summary>Clears eight words.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -19,7 +19,9 @@ internal ref struct HarvestWalk
 
     private readonly AddressSpace _space;
     private readonly Slot _slot;
-    private readonly Outlet _into;
+    private readonly SlotTracking _tracking;
+    private readonly Outlet _counting;
+    private readonly Outlet _plain; // the same where what is taken is counted as a whole
     private readonly SegmentWalk _walk;
     private SegmentFreezer _freezer;
 
@@ -37,7 +39,9 @@ internal ref struct HarvestWalk
     {
         _space = space;
         _slot = slot;
-        _into = new Outlet(tracking.Sinks, sink, sink.Epoch, tracking); // the turn keeps the consumers as they are
+        _tracking = tracking;
+        _counting = new Outlet(tracking.Sinks, sink, sink.Epoch, tracking); // the turn keeps the consumers as they are
+        _plain = new Outlet(tracking.Sinks, sink, sink.Epoch);
         _walk = new SegmentWalk(space, slot);
         _freezer = new SegmentFreezer(space, slot, tracking, sink);
         _dense = dense;
@@ -103,25 +107,37 @@ internal ref struct HarvestWalk
                 return stop;
             }
             Prefetch(table, region, batch[..count]);
+            bool allFresh = IsAllFresh(region, batch[0], batch[count - 1]);
+            Outlet into = allFresh ? _plain : _counting;
+            long before = _taken;
             foreach (int index in batch[..count])
             {
-                TakeSegment(table.Cell(index), region + ((ulong)index << GuestAddress.SegmentShift), start, end);
+                TakeSegment(table.Cell(index), region + ((ulong)index << GuestAddress.SegmentShift), start, end, into);
             }
+            _tracking.Rate.CountTaken(allFresh ? (ulong)(_taken - before) : 0);
         }
         return Math.Min(stop, region + ((ulong)next << GuestAddress.SegmentShift));
     }
 
-    private void TakeSegment(SegmentCell cell, ulong segment, ulong start, ulong end)
+    /// <summary>Whether every page that is taken from these segments now counts for the rate.</summary>
+    private readonly bool IsAllFresh(ulong region, int firstIndex, int lastIndex)
+    {
+        ulong begin = Math.Max(region + ((ulong)firstIndex << GuestAddress.SegmentShift), _slot.GuestAddress);
+        ulong end = region + ((ulong)(lastIndex + 1) << GuestAddress.SegmentShift);
+        return _tracking.HasClearLog(_slot.PageOf(begin), (end - begin) >> GuestAddress.PageShift);
+    }
+
+    private void TakeSegment(SegmentCell cell, ulong segment, ulong start, ulong end, in Outlet into)
     {
         if (segment < start || end - segment < GuestAddress.SegmentSize)
         {
-            _taken += _walk.TakeSegment(cell, segment, start, end, _into, rearm: true);
+            _taken += _walk.TakeSegment(cell, segment, start, end, into, rearm: true);
             return;
         }
         SegmentEntry entry = cell.Load();
         if (entry.IsLeaf)
         {
-            _taken += _walk.TakeSegment(cell, segment, start, end, _into, rearm: true); // or its children, if it is split now
+            _taken += _walk.TakeSegment(cell, segment, start, end, into, rearm: true); // or its children, if it is split now
         }
         else if (_freezer.Suits(cell))
         {
@@ -129,7 +145,7 @@ internal ref struct HarvestWalk
         }
         else if (entry.IsTable)
         {
-            _taken += DirtyTake.Table(cell, new PageTable(entry.TableOrigin), _slot.PageOf(segment), _into);
+            _taken += DirtyTake.Table(cell, new PageTable(entry.TableOrigin), _slot.PageOf(segment), into);
         }
     }
 
@@ -142,7 +158,7 @@ internal ref struct HarvestWalk
         {
             table.PrefetchEntry(index);
             ulong segment = region + ((ulong)index << GuestAddress.SegmentShift);
-            _into.Prefetch(segment < _slot.GuestAddress ? 0 : _slot.PageOf(segment));
+            _plain.Prefetch(segment < _slot.GuestAddress ? 0 : _slot.PageOf(segment));
         }
         foreach (int index in batch)
         {

@@ -37,6 +37,7 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
     private const int GroupLines = PageTable.GroupPages / PageTable.LinePages;
 
     private readonly Outlet _into = new(tracking.Sinks, sink, sink.Epoch, tracking); // the turn keeps the consumers as they are
+    private readonly Outlet _plain = new(tracking.Sinks, sink, sink.Epoch);
     private readonly Freezing _freezing = space.Engine.Options.Freezing;
     private bool _hasTimedOut;
 
@@ -127,13 +128,17 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
             {
                 Prefetch(Cell(chunk[i + Ahead]));
             }
-            taken += Edit(Cell(chunk[i]), slot.PageOf(chunk[i]));
+            ulong first = slot.PageOf(chunk[i]);
+            bool allFresh = tracking.HasClearLog(first, GuestAddress.PageTableEntries);
+            long pages = Edit(Cell(chunk[i]), first, allFresh ? _plain : _into);
+            tracking.Rate.CountTaken(allFresh ? (ulong)pages : 0);
+            taken += pages;
         }
     }
 
     private static void Prefetch(SegmentCell cell) => new PageTable(cell.Load().TableOrigin).Prefetch(cell.Summary);
 
-    private readonly long Edit(SegmentCell cell, ulong first)
+    private readonly long Edit(SegmentCell cell, ulong first, in Outlet into)
     {
         long taken = 0;
         var table = new PageTable(cell.Load().TableOrigin);
@@ -148,7 +153,7 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
             ulong pages = table.SoftDirty(group, lines);
             if (pages != 0)
             {
-                _into.OrAlone(first + ((ulong)group * PageTable.GroupPages), pages);
+                into.OrAlone(first + ((ulong)group * PageTable.GroupPages), pages);
                 Probe.At(Place.Poured);
                 table.ArmFrozen(group, lines);
                 Probe.At(Place.EntryArmed);

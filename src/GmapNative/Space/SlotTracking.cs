@@ -159,6 +159,22 @@ internal sealed class SlotTracking
     }
 
     /// <summary>
+    /// Whether the log of some consumer has nothing in the blocks of a run: all that is taken there now is fresh, and counts without a
+    /// look at each word (<see cref="FreshOf"/>).
+    /// </summary>
+    public bool HasClearLog(ulong first, ulong count)
+    {
+        foreach (DirtySink sink in _sinks)
+        {
+            if (sink.Log.IsBlank(first, count))
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// <summary>
     /// Makes every consumer forget a run of pages, except those to whom a discard is a change; how many were dirty for the built-in one.
     /// Takes <see cref="Gate"/>.
     /// </summary>

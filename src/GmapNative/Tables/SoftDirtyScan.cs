@@ -17,6 +17,8 @@ internal static unsafe class SoftDirtyScan
     public const int GroupEntries = 64;
 
     private const int ToSign = 62; // from soft-dirty, bit 1, to where a vector's mask is taken from
+    private const int ToSignOfHalf = 30;
+    private const byte LowHalves = 0b10_00_10_00;
     private const int ToDirty = 2;
     private const int ToProtect = 8;
 
@@ -61,10 +63,11 @@ internal static unsafe class SoftDirtyScan
     {
         switch (width)
         {
-            case VectorWidth.Bits256:
-                return Group256(group);
-            case VectorWidth.Bits128:
-                return Group128(group);
+            case VectorWidth.Bits256 when Avx2.IsSupported:
+                return Half256(group) | ((ulong)Half256(group + (GroupEntries / 2)) << 32);
+            case VectorWidth.Bits128 when Sse2.IsSupported:
+                ulong low = Quarter128(group) | (Quarter128(group + 16) << 16);
+                return low | ((ulong)(Quarter128(group + 32) | (Quarter128(group + 48) << 16)) << 32);
             default:
                 ulong found = 0;
                 for (int at = 0; at < GroupEntries; at += LineEntries)
@@ -103,50 +106,47 @@ internal static unsafe class SoftDirtyScan
         }
     }
 
-    /// <summary>Each lane collects every fourth entry, from the last to the first, a place higher than they belong.</summary>
+    /// <summary>
+    /// Bit i: entry i of 32 is soft-dirty. Only the low halves are looked at: two vectors are one of eight of them. The bit of each
+    /// becomes the top of a byte, another byte of it for each of four such vectors, and the mask of the bytes has all 32.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static ulong Group256(ulong* group)
+    private static uint Half256(ulong* entries)
     {
-        var softDirty = Vector256.Create(PageEntry.SoftDirty);
-        Vector256<ulong> bits = default;
-        for (ulong* entry = group + GroupEntries - 8; entry >= group; entry -= 8)
-        {
-            bits = (bits << 1) | (Vector256.Load(entry + 4) & softDirty);
-            bits = (bits << 1) | (Vector256.Load(entry) & softDirty);
-        }
-        bits >>= 1;
-        return Spread4(bits.GetElement(0)) | (Spread4(bits.GetElement(1)) << 1) | (Spread4(bits.GetElement(2)) << 2)
-            | (Spread4(bits.GetElement(3)) << 3);
+        var softDirty = Vector256.Create((uint)PageEntry.SoftDirty);
+        Vector256<uint> tops = ((LowHalves256(entries) & softDirty) << 6)
+            | ((LowHalves256(entries + 8) & softDirty) << 14)
+            | ((LowHalves256(entries + 16) & softDirty) << 22)
+            | (LowHalves256(entries + 24) << ToSignOfHalf); // what is below it is no top, and nothing is above
+        // In each lane: the four bytes of eight entries side by side. One lane has the pairs 0, 1 and 4, 5 of them, one the others.
+        Vector256<ushort> pairs = Avx2.Shuffle(tops.AsByte(), Vector256.Create(ByEights, ByEights)).AsUInt16();
+        Vector128<ushort> even = pairs.GetLower();
+        Vector128<ushort> odd = pairs.GetUpper();
+        return Sse2.UnpackLow(even, odd).AsByte().ExtractMostSignificantBits()
+            | (Sse2.UnpackHigh(even, odd).AsByte().ExtractMostSignificantBits() << 16);
     }
 
-    /// <summary>As above: one lane collects the even entries, one the odd ones.</summary>
+    private static Vector128<byte> ByEights =>
+        Vector128.Create((byte)0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+
+    /// <summary>Of entries 0, 1, 4, 5 in one lane and of 2, 3, 6, 7 in the other.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static ulong Group128(ulong* group)
+    private static Vector256<uint> LowHalves256(ulong* entries) =>
+        Avx.Shuffle(Vector256.Load((float*)entries), Vector256.Load((float*)(entries + 4)), LowHalves).AsUInt32();
+
+    /// <summary>
+    /// The same of 16. The bit is the sign of the low half, which stays while they are packed to bytes, in their order: 3 shuffles, which
+    /// the wider one has no processor port for.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static uint Quarter128(ulong* entries)
     {
-        var softDirty = Vector128.Create(PageEntry.SoftDirty);
-        Vector128<ulong> bits = default;
-        for (ulong* entry = group + GroupEntries - 4; entry >= group; entry -= 4)
-        {
-            bits = (bits << 1) | (Vector128.Load(entry + 2) & softDirty);
-            bits = (bits << 1) | (Vector128.Load(entry) & softDirty);
-        }
-        bits >>= 1;
-        return Spread2(bits.GetElement(0)) | (Spread2(bits.GetElement(1)) << 1);
+        Vector128<short> first = Sse2.PackSignedSaturate(Signs128(entries), Signs128(entries + 4));
+        Vector128<short> second = Sse2.PackSignedSaturate(Signs128(entries + 8), Signs128(entries + 12));
+        return Sse2.PackSignedSaturate(first, second).ExtractMostSignificantBits();
     }
 
-    /// <summary>Bit i of 16 becomes bit 4 * i.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static ulong Spread4(ulong bits) =>
-        Bmi2.X64.IsSupported ? Bmi2.X64.ParallelBitDeposit(bits, 0x1111_1111_1111_1111) : Spread2(Spread2(bits));
-
-    /// <summary>Bit i of 32 becomes bit 2 * i.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static ulong Spread2(ulong bits)
-    {
-        bits = (bits | (bits << 16)) & 0x0000_FFFF_0000_FFFF;
-        bits = (bits | (bits << 8)) & 0x00FF_00FF_00FF_00FF;
-        bits = (bits | (bits << 4)) & 0x0F0F_0F0F_0F0F_0F0F;
-        bits = (bits | (bits << 2)) & 0x3333_3333_3333_3333;
-        return (bits | (bits << 1)) & 0x5555_5555_5555_5555;
-    }
+    private static Vector128<int> Signs128(ulong* entries) =>
+        Sse.Shuffle(Vector128.Load((float*)entries), Vector128.Load((float*)(entries + 2)), LowHalves).AsInt32() << ToSignOfHalf;
 }
