@@ -16,6 +16,7 @@ internal readonly struct DenseSwap(AddressSpace space, Slot slot, SlotTracking t
     private const int WordShift = GuestAddress.PageShift + 6; // of the bytes that a word of bits stands for
 
     private readonly Outlet _into = new(tracking.Sinks, sink, sink.Epoch, tracking);
+    private readonly Outlet _uncounted = new(tracking.Sinks, sink, sink.Epoch, null);
     private readonly Freezing _freezing = space.Engine.Options.Freezing;
 
     private DenseTake Taker => new(space, slot, _into, rearm: true, isEpoch: true);
@@ -100,7 +101,7 @@ internal readonly struct DenseSwap(AddressSpace space, Slot slot, SlotTracking t
         return status;
     }
 
-    private long Move(Span<ulong> words, ulong address)
+    private long Move(Span<ulong> words, ulong address, in Outlet into)
     {
         long moved = 0;
         foreach (ulong word in words)
@@ -109,11 +110,11 @@ internal readonly struct DenseSwap(AddressSpace space, Slot slot, SlotTracking t
         }
         if (address < slot.GuestAddress)
         {
-            Taker.Pour(address, words[0]);
+            new DenseTake(space, slot, into, rearm: true, isEpoch: true).Pour(address, words[0]);
         }
         else
         {
-            _into.OrAlone(slot.PageOf(address), words);
+            into.OrAlone(slot.PageOf(address), words);
         }
         Probe.At(Place.Poured);
         words.Clear();
@@ -129,6 +130,7 @@ internal readonly struct DenseSwap(AddressSpace space, Slot slot, SlotTracking t
         {
             ulong region = start & ~(GuestAddress.RegionThirdSize - 1);
             DenseBits old = table.Retiring;
+            bool allFresh = tracking.HasClearLog(slot.PageOf(start), (end - start) >> GuestAddress.PageShift);
             int stop = (GuestAddress.SegmentIndex(end - 1) + 1) * DenseBits.SegmentWords;
             int word = old.Next(GuestAddress.SegmentIndex(start) * DenseBits.SegmentWords, stop);
             while (word < stop)
@@ -137,10 +139,11 @@ internal readonly struct DenseSwap(AddressSpace space, Slot slot, SlotTracking t
                 // Words that lie in the slot; one in which it begins, by itself.
                 ulong left = address < slot.GuestAddress ? 1 : (slot.End - address + (1UL << WordShift) - 1) >> WordShift;
                 Span<ulong> words = old.Words(word, (int)Math.Min(left, (ulong)Math.Min(Bulk, stop - word)));
-                taken += Move(words, address);
+                taken += Move(words, address, allFresh ? _uncounted : _into);
                 word = old.Next(word + words.Length, stop);
             }
             table.EndRetiring();
+            tracking.Rate.CountTaken(allFresh ? (ulong)taken : 0);
         }
         LibrarySections.Leave(section);
         return taken;

@@ -105,6 +105,10 @@ internal readonly struct DenseTake(AddressSpace space, Slot slot, Outlet log, bo
         {
             foreach (int index in batch[..count])
             {
+                dense.Segment(index).Prefetch(); // each is a cache miss of its own: side by side they cost a third
+            }
+            foreach (int index in batch[..count])
+            {
                 ulong segment = region + ((ulong)index << GuestAddress.SegmentShift);
                 bool whole = segment >= start && end - segment >= GuestAddress.SegmentSize;
                 taken += whole

@@ -1,4 +1,5 @@
 using System;
+using System.Runtime.Intrinsics.X86;
 using System.Threading;
 using GmapNative.Bits;
 
@@ -58,6 +59,15 @@ internal readonly unsafe struct DenseSegment(ulong* words)
         bool set = (Interlocked.Or(ref word, BitOf(page)) & BitOf(page)) == 0;
         Probe.At(Place.DenseSet);
         return set;
+    }
+
+    /// <summary>Brings them near.</summary>
+    public void Prefetch()
+    {
+        if (Sse.IsSupported)
+        {
+            Sse.Prefetch0(_words);
+        }
     }
 
     public ulong Load(int word) => Volatile.Read(ref _words[word]);
