@@ -1,5 +1,6 @@
 using System;
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using GmapNative.Memory;
 
@@ -66,11 +67,12 @@ internal unsafe ref struct DirtyRuns(DirtyRun* runs, nuint capacity)
                 {
                     break;
                 }
-                ulong found = bits.Peek(at) & EdgeMask(at, first, end);
+                ref ulong word = ref bits.WordAlone(at / WordBits); // who appends holds the lock of whoever changes an epoch
+                ulong found = word & EdgeMask(at, first, end);
                 ulong left = AppendWord(found, at, ref joint);
                 if (takes)
                 {
-                    bits.ClearAlone(at, found & ~left);
+                    word ^= found ^ left;
                 }
                 if (left != 0)
                 {
@@ -86,6 +88,7 @@ internal unsafe ref struct DirtyRuns(DirtyRun* runs, nuint capacity)
     }
 
     /// <summary>The bits of a word, whose bit 0 is page <paramref name="at"/>; those that found no room.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] // once
     private ulong AppendWord(ulong word, ulong at, ref ulong joint)
     {
         while (word != 0)
@@ -112,6 +115,7 @@ internal unsafe ref struct DirtyRuns(DirtyRun* runs, nuint capacity)
         return word;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static ulong EdgeMask(ulong begin, ulong first, ulong end)
     {
         ulong mask = first > begin ? ulong.MaxValue << (int)(first - begin) : ulong.MaxValue;

@@ -1,5 +1,6 @@
 using System;
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics.X86;
 using System.Threading;
 
@@ -62,6 +63,7 @@ internal sealed unsafe partial class PinnedBitmap
     }
 
     /// <summary>As <see cref="Or"/> without locked instructions: while nobody else changes the bitmap.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void OrAlone(ulong first, ulong mask)
     {
         ulong index = first / WordBits;
@@ -118,6 +120,14 @@ internal sealed unsafe partial class PinnedBitmap
         {
             _words[index + 1] &= ~(mask >> (WordBits - shift));
         }
+    }
+
+    /// <summary>A word of it, for one who is alone; bits that are set come by <see cref="OrAlone"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public ref ulong WordAlone(ulong index)
+    {
+        System.Diagnostics.Debug.Assert(index * WordBits < Bits, "outside");
+        return ref _words[index];
     }
 
     /// <summary>Clears a run of bits without locked instructions: while nobody else changes the bitmap.</summary>
@@ -430,6 +440,7 @@ internal sealed unsafe partial class PinnedBitmap
         return BitOperations.PopCount(mask & ~before);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void OrWordAlone(ulong index, ulong mask)
     {
         _words[index] |= mask;

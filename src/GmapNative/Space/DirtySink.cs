@@ -1,4 +1,5 @@
 using System;
+using System.Runtime.CompilerServices;
 using GmapNative.Memory;
 
 namespace GmapNative.Space;
@@ -93,6 +94,7 @@ internal readonly struct Outlet(DirtySink[]? sinks, DirtySink? own, PinnedBitmap
     }
 
     /// <summary>The same by plain stores into the bitmap: while nobody else changes it (an epoch, under the harvest lock).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] // each page of a sparse table
     public void OrAlone(ulong first, ulong mask)
     {
         Count(first, mask);

@@ -11,7 +11,6 @@ namespace GmapNative.Space;
 internal static class DirtyTake
 {
     private const ulong LowBits = 0x0101_0101_0101_0101;
-    private const int GroupLines = PageTable.GroupPages / PageTable.LinePages;
     private const ulong Gather = 0x0102_0408_1020_4080;
 
     /// <summary>
@@ -61,18 +60,16 @@ internal static class DirtyTake
         long taken = 0;
         bool late = Probe.LeavesOut(Step.EntriesBeforeSummary);
         uint flagged = late ? cell.Summary : cell.TakeSummary(); // before the entries are looked at (rule 11)
-        for (uint left = flagged; left != 0;)
+        for (uint left = flagged; left != 0; left &= left - 1) // few of them: dense tables are frozen
         {
-            int group = System.Numerics.BitOperations.TrailingZeroCount(left) / GroupLines;
-            uint lines = (left >> (group * GroupLines)) & byte.MaxValue;
-            left &= ~(uint)(byte.MaxValue << (group * GroupLines));
-            ulong pages = table.SoftDirty(group, lines);
+            int line = System.Numerics.BitOperations.TrailingZeroCount(left);
+            uint pages = table.SoftDirtyLine(line);
             Probe.At(Place.EntriesRead);
             if (pages != 0)
             {
-                epoch.OrAlone(first + ((ulong)group * PageTable.GroupPages), pages);
+                epoch.OrAlone(first + ((ulong)line * PageTable.LinePages), pages);
                 Probe.At(Place.Poured);
-                table.Arm(group, Probe.LeavesOut(Step.ClearBeforePour) ? pages | table.SoftDirty(group, lines) : pages);
+                table.ArmLine(line, Probe.LeavesOut(Step.ClearBeforePour) ? pages | table.SoftDirtyLine(line) : pages);
                 taken += System.Numerics.BitOperations.PopCount(pages);
             }
         }

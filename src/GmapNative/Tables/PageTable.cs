@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics.X86;
 using System.Threading;
 using GmapNative.Bits;
@@ -54,6 +55,10 @@ internal readonly unsafe struct PageTable(ulong origin)
     /// <summary>The same of all lines, for tables of which much is dirty.</summary>
     public ulong SoftDirty(int group) => SoftDirty(group, AllLines);
 
+    /// <summary>Bit i: page 8 * line + i is soft-dirty.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public uint SoftDirtyLine(int line) => SoftDirtyScan.Line(_entries + (line * LinePages)); // inside the table
+
     /// <summary>Brings the lines of <paramref name="lines"/> (32 bits) near.</summary>
     public void Prefetch(uint lines)
     {
@@ -76,11 +81,18 @@ internal readonly unsafe struct PageTable(ulong origin)
     }
 
     /// <summary>Makes the pages of <paramref name="mask"/> clean and protected, one compare-and-swap each.</summary>
-    public void Arm(int group, ulong mask)
+    public void Arm(int group, ulong mask) => ArmFrom(group * GroupPages, mask);
+
+    /// <summary>The same for the pages of <paramref name="mask"/> in a line.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void ArmLine(int line, uint mask) => ArmFrom(line * LinePages, mask);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void ArmFrom(int first, ulong mask)
     {
         for (; mask != 0; mask &= mask - 1)
         {
-            int page = (group * GroupPages) + BitOperations.TrailingZeroCount(mask);
+            int page = first + BitOperations.TrailingZeroCount(mask);
             PageEntry entry = Load(page);
             Probe.At(Place.EntryLoaded);
             while (!TryReplace(page, entry, entry.WithArmed))

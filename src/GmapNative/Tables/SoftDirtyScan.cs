@@ -23,6 +23,7 @@ internal static unsafe class SoftDirtyScan
     private const int ToProtect = 8;
 
     /// <summary>Bit i: entry i of a line (8 entries) is soft-dirty.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static uint Line(ulong* line) => Line(line, VectorWidths.Widest);
 
     /// <summary>Bit i: entry i of a group (64 entries) is soft-dirty.</summary>
