@@ -1,7 +1,7 @@
-using System;
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Threading;
 using GmapNative.Memory;
 
 namespace GmapNative.Dirty;
@@ -54,65 +54,75 @@ internal unsafe ref struct DirtyRuns(DirtyRun* runs, nuint capacity)
     /// <summary>Block by block: words that are found, cleared and forgotten are in the near cache for all of it.</summary>
     private ulong Append(PinnedBitmap bits, ulong first, ulong end, bool takes)
     {
+        ulong next = end;
         ulong joint = None; // where the last run of this call ends: what begins there belongs to it
         for (ulong block = bits.NextBlock(first / BlockBits); block * BlockBits < end; block = bits.NextBlock(block + 1))
         {
             ulong begin = block * BlockBits;
             ulong words = bits.SetWords(block);
             words &= first > begin ? ulong.MaxValue << (int)((first - begin) / WordBits) : ulong.MaxValue;
-            for (; words != 0; words &= words - 1)
+            next = AppendWords(bits, begin, words, first, end, takes, ref joint);
+            if (next != end)
             {
-                ulong at = begin + ((ulong)BitOperations.TrailingZeroCount(words) * WordBits);
-                if (at >= end)
-                {
-                    break;
-                }
-                ref ulong word = ref bits.WordAlone(at / WordBits); // who appends holds the lock of whoever changes an epoch
-                ulong found = word & EdgeMask(at, first, end);
-                ulong left = AppendWord(found, at, ref joint);
-                if (takes)
-                {
-                    word ^= found ^ left;
-                }
-                if (left != 0)
-                {
-                    return at + (ulong)BitOperations.TrailingZeroCount(left);
-                }
+                break;
             }
             if (takes && begin >= first && (end - begin >= BlockBits || end == bits.Bits))
             {
                 bits.ForgetBlockAlone(block);
             }
         }
-        return end;
+        return next;
     }
 
-    /// <summary>The bits of a word, whose bit 0 is page <paramref name="at"/>; those that found no room.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)] // once
-    private ulong AppendWord(ulong word, ulong at, ref ulong joint)
+    /// <summary>The words of a block that <paramref name="words"/> says, as far as they are in first..end-1; returns as above.</summary>
+    private ulong AppendWords(PinnedBitmap bits, ulong begin, ulong words, ulong first, ulong end, bool takes, ref ulong joint)
     {
-        while (word != 0)
+        DirtyRun* run = _runs + Count; // in registers while it goes: the caller's array, below its end
+        DirtyRun* stop = _runs + capacity;
+        ulong last = joint;
+        ulong pages = 0;
+        ulong next = end;
+        for (; words != 0 && next == end; words &= words - 1)
         {
-            ulong rest = word & (word + (word & (0 - word))); // without the lowest run, which the carry went through
-            ulong first = at + (ulong)BitOperations.TrailingZeroCount(word);
-            ulong count = word == ulong.MaxValue ? WordBits : (ulong)BitOperations.TrailingZeroCount(~(word >> (int)(first - at)));
-            if (first == joint)
-            {
-                _runs[Count - 1].Count += count; // of this call, so there is one
-            }
-            else if (Count < capacity)
-            {
-                _runs[Count++] = new DirtyRun { FirstPage = first, Count = count, Slot = Slot, Flags = Flags };
-            }
-            else
+            ulong at = begin + ((ulong)BitOperations.TrailingZeroCount(words) * WordBits);
+            if (at >= end)
             {
                 break;
             }
-            joint = first + count;
-            Pages += count;
-            word = rest;
+            ref ulong word = ref bits.Word(at / WordBits);
+            ulong found = Volatile.Read(ref word); // where nothing is taken a discard may change it meanwhile
+            found &= at >= first && end - at >= WordBits ? ulong.MaxValue : EdgeMask(at, first, end);
+            ulong left = found;
+            while (left != 0)
+            {
+                int bit = BitOperations.TrailingZeroCount(left);
+                ulong count = (ulong)BitOperations.TrailingZeroCount(~(left >> bit)); // 64 of all ones
+                if (at + (ulong)bit == last)
+                {
+                    run[-1].Count += count; // of this call, so there is one
+                }
+                else if (run < stop)
+                {
+                    *run++ = new DirtyRun { FirstPage = at + (ulong)bit, Count = count, Slot = Slot, Flags = Flags };
+                }
+                else
+                {
+                    next = at + (ulong)bit;
+                    break;
+                }
+                last = at + (ulong)bit + count;
+                pages += count;
+                left &= left + (left & (0 - left)); // without its lowest run, which the carry goes through
+            }
+            if (takes)
+            {
+                word &= ~found | left;
+            }
         }
-        return word;
+        Count = (nuint)(run - _runs);
+        Pages += pages;
+        joint = last;
+        return next;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -15,7 +15,6 @@ internal sealed unsafe partial class PinnedBitmap
 {
     private const int WordBits = 64;
     private const int BlockWords = 64;
-    private const int LineWords = 8;
 
     /// <summary>Bits of a block.</summary>
     public const ulong BlockBits = WordBits * BlockWords;
@@ -122,14 +121,6 @@ internal sealed unsafe partial class PinnedBitmap
         }
     }
 
-    /// <summary>A word of it, for one who is alone; bits that are set come by <see cref="OrAlone"/>.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public ref ulong WordAlone(ulong index)
-    {
-        System.Diagnostics.Debug.Assert(index * WordBits < Bits, "outside");
-        return ref _words[index];
-    }
-
     /// <summary>Clears a run of bits without locked instructions: while nobody else changes the bitmap.</summary>
     public void ClearRangeAlone(ulong first, ulong count)
     {
@@ -233,25 +224,6 @@ internal sealed unsafe partial class PinnedBitmap
         return any;
     }
 
-    /// <summary>Bit i: word i of a block is not zero.</summary>
-    public ulong SetWords(ulong block)
-    {
-        ulong* words = _words + (block * BlockWords);
-        int count = (int)Math.Min(BlockWords, WordsFor(Bits) - (block * BlockWords));
-        ulong set = 0;
-        int at = 0;
-        for (; count - at >= LineWords; at += LineWords)
-        {
-            ZeroScan.PrefetchAhead(words + at);
-            set |= (ulong)ZeroScan.SetOfLine(words + at) << at; // no branch: which lines are zero cannot be foreseen
-        }
-        for (; at < count; at++)
-        {
-            set |= words[at] == 0 ? 0 : 1UL << at;
-        }
-        return set;
-    }
-
     /// <summary>Whether any bit of the range is set.</summary>
     public bool Any(ulong first, ulong count)
     {
@@ -292,85 +264,6 @@ internal sealed unsafe partial class PinnedBitmap
     }
 
     /// <summary>
-    /// Moves the bits of a range into <paramref name="target"/>, whose bit 0 is bit <paramref name="first"/> of this: beside what is
-    /// there, or in its place. Without locked instructions: while nobody else changes the bitmap. How many there were.
-    /// </summary>
-    public ulong DeliverAlone(ulong first, ulong count, ulong* target, bool or)
-    {
-        ulong moved = 0;
-        for (ulong done = 0; done < count;)
-        {
-            ulong at = first + done;
-            ulong stop = Math.Min(count, (at | (BlockBits - 1)) + 1 - first); // the end of the block, rounded up to words of the target
-            stop = Math.Min((stop + WordBits - 1) & ~(WordBits - 1UL), count);
-            if (NextBlock(at / BlockBits) > (first + stop - 1) / BlockBits)
-            {
-                if (!or)
-                {
-                    new Span<ulong>(target + (done / WordBits), (int)((stop - done + WordBits - 1) / WordBits)).Clear();
-                }
-            }
-            else
-            {
-                moved += DeliverBlock(first, done, stop, target, or);
-            }
-            done = stop;
-        }
-        ForgetAlone(first, count);
-        return moved;
-    }
-
-    private ulong DeliverBlock(ulong first, ulong done, ulong stop, ulong* target, bool or)
-    {
-        ulong moved = 0;
-        if (first % WordBits == 0)
-        {
-            // Words of ours, and of the caller's buffer, which has (count + 63) / 64.
-            moved = MoveWords(_words + ((first + done) / WordBits), target + (done / WordBits), (int)((stop - done) / WordBits), or);
-            done = stop & ~(WordBits - 1UL);
-        }
-        for (; done < stop; done += WordBits)
-        {
-            ulong bits = Peek(first + done) & RunMask(0, (int)Math.Min(WordBits, stop - done));
-            target[done / WordBits] = or ? target[done / WordBits] | bits : bits;
-            ClearAlone(first + done, bits);
-            moved += (ulong)BitOperations.PopCount(bits);
-        }
-        return moved;
-    }
-
-    private static ulong MoveWords(ulong* from, ulong* to, int words, bool or)
-    {
-        ulong moved = 0;
-        int at = 0;
-        for (; words - at >= LineWords; at += LineWords)
-        {
-            if (!ZeroScan.IsZeroLine(from + at))
-            {
-                moved += MoveLine(from + at, to + at, LineWords, or);
-            }
-            else if (!or)
-            {
-                ZeroScan.ClearLine(to + at);
-            }
-        }
-        return moved + MoveLine(from + at, to + at, words - at, or);
-    }
-
-    private static ulong MoveLine(ulong* from, ulong* to, int words, bool or)
-    {
-        int moved = 0;
-        for (int i = 0; i < words; i++)
-        {
-            ulong bits = from[i];
-            to[i] = or ? to[i] | bits : bits;
-            from[i] = 0;
-            moved += BitOperations.PopCount(bits);
-        }
-        return (ulong)moved;
-    }
-
-    /// <summary>
     /// Tells that first..first+count-1 is clear now, so that the next look passes it over. Only while nobody sets bits.
     /// </summary>
     public void Forget(ulong first, ulong count)
@@ -379,19 +272,6 @@ internal sealed unsafe partial class PinnedBitmap
         for (ulong block = NextBlock((first + BlockBits - 1) / BlockBits); block < end; block = NextBlock(block + 1))
         {
             ForgetBlock(block);
-        }
-    }
-
-    /// <summary>The same for one block, without locked instructions: while nobody else changes the bitmap.</summary>
-    public void ForgetBlockAlone(ulong block) => _blocks[block / WordBits] &= ~(1UL << (int)(block % WordBits));
-
-    /// <summary>As <see cref="Forget"/> without locked instructions: while nobody else changes the bitmap.</summary>
-    private void ForgetAlone(ulong first, ulong count)
-    {
-        ulong end = first + count == Bits ? (Bits + BlockBits - 1) / BlockBits : (first + count) / BlockBits;
-        for (ulong block = NextBlock((first + BlockBits - 1) / BlockBits); block < end; block = NextBlock(block + 1))
-        {
-            ForgetBlockAlone(block);
         }
     }
 
