@@ -56,8 +56,13 @@ internal unsafe ref struct DirtyRuns(DirtyRun* runs, nuint capacity)
     {
         ulong next = end;
         ulong joint = None; // where the last run of this call ends: what begins there belongs to it
-        for (ulong block = bits.NextBlock(first / BlockBits); block * BlockBits < end; block = bits.NextBlock(block + 1))
+        ulong block = bits.NextBlock(first / BlockBits);
+        ulong ahead = bits.NextBlock(block + 1); // and the one after it is asked for while a block is done
+        bits.PrefetchBlock(ahead);
+        for (ulong after; block * BlockBits < end; block = ahead, ahead = after)
         {
+            after = bits.NextBlock(ahead + 1);
+            bits.PrefetchBlock(after);
             ulong begin = block * BlockBits;
             ulong words = bits.SetWords(block);
             words &= first > begin ? ulong.MaxValue << (int)((first - begin) / WordBits) : ulong.MaxValue;

@@ -37,16 +37,6 @@ internal static unsafe class ZeroScan
         }
     }
 
-    /// <summary>Brings the line near that a look will come to later.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void PrefetchAhead(void* line)
-    {
-        if (Sse.IsSupported)
-        {
-            Sse.Prefetch0((byte*)line + AheadBytes); // faults nowhere
-        }
-    }
-
     /// <summary>Whether eight words are zero.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool IsZeroLine(ulong* line) =>
