@@ -144,7 +144,7 @@ internal sealed unsafe class Snapshot
             }
             if (slot.Tracking is not null)
             {
-                GuardedRegion? region = GuardedRegion.TryReserve((nuint)slot.Size);
+                GuardedRegion? region = GuardedRegion.TryReserve((nuint)slot.Size, sparse: true);
                 if (region is null || !region.TryCommit(0, (nuint)slot.Size))
                 {
                     region?.Dispose();
