@@ -332,8 +332,8 @@ typedef struct gmap_slot {
   uint32_t reserved;
   uint64_t guest_addr;    /* page aligned */
   uint64_t size;          /* page aligned; 0 deletes the slot */
-  uint64_t host_addr;     /* page aligned; not dereferenced except by gmap_read and gmap_write; must stay mapped
-                             while the slot lives and vcpus use it */
+  uint64_t host_addr;     /* page aligned; not dereferenced except by gmap_read, gmap_write and gmap_snapshot_*; must
+                             stay mapped while the slot lives and vcpus use it */
   uint64_t *final_bitmap; /* delete, move, resize, logging off: receives the last dirty bits of a slot that logged, else
                              is left alone; may be NULL */
   uint64_t final_words;   /* capacity of final_bitmap in 64-bit words */
@@ -632,11 +632,11 @@ GMAP_API gmap_status gmap_snapshot_take(uint64_t space, const gmap_snapshot_conf
  * take another one; nothing was copied. GMAP_ETIMEDOUT: a vcpu did not leave; nothing was copied, restore again. */
 GMAP_API gmap_status gmap_snapshot_restore(uint64_t snapshot, uint64_t *pages);
 
-/* Compares everything: *wrong receives the number of pages that differ from the snapshot, 0 after a restore. More than
+/* [WAITS] Compares everything: *wrong receives the number of pages that differ from the snapshot, 0 after a restore. More than
  * 0 there: somebody wrote without telling. GMAP_ENOENT as above. */
 GMAP_API gmap_status gmap_snapshot_verify(uint64_t snapshot, uint64_t *wrong);
 
-/* [WAITS] Frees it. GMAP_EBUSY: another thread is in gmap_snapshot_restore. */
+/* [WAITS] Frees it. GMAP_EBUSY: another thread is in gmap_snapshot_restore or gmap_snapshot_verify. */
 GMAP_API gmap_status gmap_snapshot_free(uint64_t snapshot);
 
 #define GMAP_FORMAT_VHOST_LOG 1u /* vhost and vhost-user: page gfn is bit gfn % 8 of byte gfn / 8 */

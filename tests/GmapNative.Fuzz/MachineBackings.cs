@@ -173,12 +173,13 @@ internal sealed unsafe partial class Machine
         bool moved = sink.frames is not null;
         foreach (ulong address in Interesting(space.Model).Take(ImageSamples))
         {
-            Answer answer = space.Model.Translate(address, write: true);
+            bool store = !space.Model.ByGeneration; // there P says nothing of clean pages
+            Answer answer = space.Model.Translate(address, write: store);
             if (answer.Status == Status.Addressing || answer.Reason == GmapNative.Space.FaultReason.BeyondLimit)
             {
                 continue; // what a machine says of nothing is another matter
             }
-            int code = walker.Walk(asce, address, store: true, out ulong real);
+            int code = walker.Walk(asce, address, store, out ulong real);
             Same(code, answer.Status, $"image at {address:x}");
             Same(code != 0 ? 0 : real, code != 0 ? 0 : moved ? Real(answer.Host) : answer.Host, $"image at {address:x}");
         }

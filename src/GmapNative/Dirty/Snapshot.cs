@@ -46,7 +46,10 @@ internal sealed unsafe class Snapshot
             return status;
         }
         var taken = new Snapshot(space, consumer!);
-        status = taken.Copy(space.Map);
+        using (space.Configuration.Hold()) // no slot comes or goes, and no memory with it
+        {
+            status = taken.Copy(space.Map);
+        }
         if (status != Status.Ok)
         {
             _ = taken.Free();
@@ -65,6 +68,7 @@ internal sealed unsafe class Snapshot
             return Status.Deadlock;
         }
         using (_gate.Hold())
+        using (_space.Configuration.Hold()) // a slot that is deleted is no longer used when that returns, and its logs are gone
         {
             int status = Check();
             status = status == Status.Ok ? _consumer.Begin(rearm: true, out _) : status;
@@ -80,7 +84,12 @@ internal sealed unsafe class Snapshot
     public int Verify(out ulong wrong)
     {
         wrong = 0;
+        if (_space.Epochs.IsCallerInside())
+        {
+            return Status.Deadlock; // who has one of the locks may wait for it
+        }
         using (_gate.Hold())
+        using (_space.Configuration.Hold())
         {
             int status = Check();
             for (int i = 0; status == Status.Ok && i < _images.Length; i++)
@@ -98,13 +107,17 @@ internal sealed unsafe class Snapshot
     /// <summary>See <c>gmap_snapshot_free</c>.</summary>
     public int Free()
     {
-        int status = _consumer.Close(); // it is busy while a restore waits, so nobody is in the way behind it
-        if (status != Status.Ok)
+        if (!_gate.TryEnter())
         {
-            return status;
+            return Status.Busy; // a restore reads the epoch and the copies, long after its wait
         }
-        using (_gate.Hold())
+        try
         {
+            int status = _consumer.Close();
+            if (status != Status.Ok)
+            {
+                return status;
+            }
             _freed = true;
             foreach (Image image in _images)
             {
@@ -112,6 +125,10 @@ internal sealed unsafe class Snapshot
             }
             _images = [];
             return Status.Ok;
+        }
+        finally
+        {
+            _gate.Exit();
         }
     }
 
@@ -127,7 +144,7 @@ internal sealed unsafe class Snapshot
             }
             if (slot.Tracking is not null)
             {
-                GuardedRegion? region = GuardedRegion.TryReserve((nuint)slot.Size);
+                GuardedRegion? region = GuardedRegion.TryReserve((nuint)slot.Size, sparse: true);
                 if (region is null || !region.TryCommit(0, (nuint)slot.Size))
                 {
                     region?.Dispose();

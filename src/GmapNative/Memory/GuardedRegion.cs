@@ -27,8 +27,11 @@ internal sealed class GuardedRegion : IDisposable
 
     public nuint Bytes { get; }
 
-    /// <summary>Reserves address space; nothing is committed. Null where there is not enough.</summary>
-    public static GuardedRegion? TryReserve(nuint bytes)
+    /// <summary>
+    /// Reserves address space; nothing is committed. Null where there is not enough. <paramref name="sparse"/>: a page takes no more than
+    /// itself, never a huge one.
+    /// </summary>
+    public static GuardedRegion? TryReserve(nuint bytes, bool sparse = false)
     {
         // One alignment unit in front (the guard, at least a page of it is left) and a guard behind.
         nuint mappingBytes = bytes + (2 * Alignment);
@@ -43,7 +46,7 @@ internal sealed class GuardedRegion : IDisposable
             _ = Libc.Unmap(mapping, mappingBytes);
             return null;
         }
-        _ = Libc.Advise(start, bytes, Libc.AdviseHugePage); // advice: a kernel without huge pages may refuse it
+        _ = Libc.Advise(start, bytes, sparse ? Libc.AdviseNoHugePage : Libc.AdviseHugePage); // a kernel without huge pages may refuse it
         return new GuardedRegion(mapping, mappingBytes, start, bytes);
     }
 

@@ -12,6 +12,7 @@ internal static unsafe partial class Libc
     public const int MapNoReserve = 0x4000;
     public const int AdviseDontFork = 10;
     public const int AdviseHugePage = 14;
+    public const int AdviseNoHugePage = 15;
     public static readonly nint MapFailed = -1;
 
     private const int MembarrierNumberX64 = 324;

@@ -223,14 +223,18 @@ internal static class RangeCalls
         }
     }
 
-    /// <summary>Drops what the logs of slots whose truth is the tables hold of start..end-1. Under the configuration lock.</summary>
+    /// <summary>
+    /// Drops what the logs of slots whose truth is the tables hold of start..end-1; those to whom a discard is a change are told in every
+    /// slot. Under the configuration lock.
+    /// </summary>
     private static void ForgetDirty(AddressSpace space, ulong start, ulong end)
     {
         foreach (Slot slot in space.Map.Slots)
         {
-            if (slot is { Tracking: not null, Backing: null } && slot.Clips(start, end, out ulong from, out ulong to))
+            if (slot.Tracking is not null && slot.Clips(start, end, out ulong from, out ulong to))
             {
-                ulong dropped = slot.Tracking!.Drop(slot.PageOf(from), (to - from) >> GuestAddress.PageShift);
+                ulong count = (to - from) >> GuestAddress.PageShift;
+                ulong dropped = slot.Tracking.Drop(slot.PageOf(from), count, onlyTell: slot.Backing is not null);
                 SpaceCounters.Add(ref space.Counters.Mine.PagesDiscarded, (long)dropped);
             }
         }

@@ -291,7 +291,14 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
                 return armed;
             }
         }
-        Slot slot = old with { IsReadOnly = request.ReadOnly, Tracking = disarms ? null : tracking };
+        int status = Status.Ok;
+        bool changes = request.ReadOnly != old.IsReadOnly;
+        if (changes)
+        {
+            // First, and as a step of its own: it may wait for readers, which nothing does under a harvest lock.
+            status = ChangeRights(ref old);
+        }
+        Slot slot = old with { Tracking = disarms ? null : tracking };
         SlotMap map = space.Map.Without(old).With(slot);
         // No harvest before the walk: what is written after such a harvest would look stale to the walk. Nor one before the calls in
         // flight have ended, where there is no walk: what they install is dirty, since the slot did not log when they looked.
@@ -299,8 +306,6 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         gate?.Take();
         space.Publish(map);
         space.Epochs.WaitForCalls();
-        // An entry's right to write is its slot's. Marks go to the old log: a new one begins empty, one that ends is handed out.
-        int status = request.ReadOnly != old.IsReadOnly ? UnmapAll(old, map) : Status.Ok;
         if (protects && slot.Backing is null && !Probe.LeavesOut(Step.StaleSoftDirtyKept))
         {
             // Stale soft-dirty is dropped, what is mapped is protected: from here on each first write is seen.
@@ -319,7 +324,7 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
             _ = new RangeCollapser(space, slot, tracking).Collapse(slot.GuestAddress, slot.End, ref collapsed);
         }
         CountArming(slot, arms, begin);
-        bool waits = protects || disarms || request.ReadOnly != old.IsReadOnly || (arms && slot.Backing is not null);
+        bool waits = protects || disarms || changes || (arms && slot.Backing is not null);
         int grace = waits ? space.Limbo.GraceAndReclaim() : Status.Ok;
         if (arms && slot.Backing is null && (grace != Status.Ok || status != Status.Ok))
         {
@@ -334,6 +339,20 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
             HandOut(old, request);
         }
         return status != Status.Ok ? status : grace;
+    }
+
+    /// <summary>
+    /// Makes a slot read-only, or writable: an entry's right to write is its slot's, so all are unmapped, and map anew. Marks go to the
+    /// log of now. The caller takes the grace.
+    /// </summary>
+    private int ChangeRights(ref Slot slot)
+    {
+        Slot before = slot;
+        slot = slot with { IsReadOnly = !slot.IsReadOnly };
+        SlotMap map = space.Map.Without(before).With(slot);
+        space.Publish(map);
+        space.Epochs.WaitForCalls();
+        return UnmapAll(before, map);
     }
 
     private void CountArming(Slot slot, bool armed, long begin)

@@ -176,16 +176,16 @@ internal sealed class SlotTracking
 
     /// <summary>
     /// Makes every consumer forget a run of pages, except those to whom a discard is a change; how many were dirty for the built-in one.
-    /// Takes <see cref="Gate"/>.
+    /// Takes <see cref="Gate"/>. <paramref name="onlyTell"/>: nobody forgets anything, since a kernel goes on reporting it.
     /// </summary>
-    public ulong Drop(ulong first, ulong count)
+    public ulong Drop(ulong first, ulong count, bool onlyTell)
     {
         using (Gate.Hold())
         {
             ulong dropped = 0;
             foreach (DirtySink sink in Sinks)
             {
-                ulong before = Drop(sink, first, count);
+                ulong before = onlyTell && !sink.CountsDiscards ? 0 : Drop(sink, first, count);
                 dropped += sink == _builtIn ? before : 0;
             }
             return dropped;

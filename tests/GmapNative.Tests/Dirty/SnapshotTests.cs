@@ -121,6 +121,23 @@ public sealed unsafe class SnapshotTests : LoggedSlot
         Free(snapshot);
     }
 
+    [Test]
+    public void Pages_of_zeroes_take_no_memory()
+    {
+        const ulong Size = 128 << 20;
+        using var memory = new GuestMemory(Size);
+        using TestSpace test = Make();
+        for (ulong at = 0; at < Size; at += 2 * Segment)
+        {
+            *(ulong*)(memory.Start + at + (5 * Page)) = 1; // inside that memory: a page in each huge page
+        }
+        test.Set(Slot with { Id = 2, GuestAddress = 64 * Segment, Size = Size, HostAddress = memory.Start });
+        long before = Environment.WorkingSet;
+        Snapshot snapshot = Take(test);
+        Assert.That(Environment.WorkingSet - before, Is.LessThan(32 << 20), "64 pages");
+        Free(snapshot);
+    }
+
     private static Snapshot Take(TestSpace test)
     {
         Assert.That(Snapshot.TryTake(test.Space, out Snapshot? snapshot), Is.Zero);
