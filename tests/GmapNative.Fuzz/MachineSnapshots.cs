@@ -134,7 +134,8 @@ internal sealed unsafe partial class Machine
         ulong where = _code.Word();
         ulong* wrong = NumberOut(mayBeNull: false);
         Say($"{handle:x} stores {stores % 4 == 3}");
-        _expected.If(snapshot is null, Status.BadHandle).If(snapshot is { Model.IsWhole: false }, Status.NoEntry);
+        _expected.If(snapshot is null, Status.BadHandle).If(snapshot is { Model.IsWhole: false }, Status.NoEntry)
+            .Maybe(AnyInside, Status.Deadlock);
         if (!_expected.IsBad && stores % 4 == 3 && snapshot!.Model.Images.Length != 0)
         {
             ulong[] pages = [.. snapshot.Space.Model.HostPages(snapshot.Model)];
