@@ -274,4 +274,10 @@ internal enum Step
 
     /// <summary>Rule 19: what is soft-dirty from before the arming stays so.</summary>
     StaleSoftDirtyKept,
+
+    /// <summary>Rule 15: what a restore writes is not told to the other consumers.</summary>
+    RestoreUntold,
+
+    /// <summary>Rule 25: a discarded page is forgotten by a snapshot, too.</summary>
+    DiscardUntold,
 }

@@ -57,6 +57,11 @@ internal enum Operation
     EpochCommit,
     EpochAbort,
     EpochRedirty,
+    Export,
+    SnapshotTake,
+    SnapshotRestore,
+    SnapshotVerify,
+    SnapshotFree,
 }
 
 /// <summary>Which byte is which operation, by how often each is wanted; and the numbers that operands choose from.</summary>
@@ -86,7 +91,9 @@ internal static class Language
         (Operation.ConsumerClose, Operation.FaultMany, 2), (Operation.EpochBegin, Operation.Fault, 9),
         (Operation.EpochBitmap, Operation.InlineStore, 4), (Operation.EpochRanges, Operation.InlineStore, 4),
         (Operation.EpochCommit, Operation.Fault, 5), (Operation.EpochAbort, Operation.SlotFlags, 3),
-        (Operation.EpochRedirty, Operation.Clear, 2),
+        (Operation.EpochRedirty, Operation.Clear, 2), (Operation.Export, Operation.Fault, 3),
+        (Operation.SnapshotTake, Operation.Slot, 2), (Operation.SnapshotRestore, Operation.InlineStore, 4),
+        (Operation.SnapshotVerify, Operation.LeaveAll, 2), (Operation.SnapshotFree, Operation.Harvest, 1),
     ];
 
     public static Operation[] Operations { get; } = Spread();

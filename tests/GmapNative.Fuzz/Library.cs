@@ -63,6 +63,11 @@ internal sealed unsafe class Library
         ConsumerCommit = (delegate* unmanaged<ulong, int>)At("gmap_consumer_commit");
         ConsumerAbort = (delegate* unmanaged<ulong, int>)At("gmap_consumer_abort");
         ConsumerRedirty = (delegate* unmanaged<ulong, uint, ulong, ulong, uint, ulong*, int>)At("gmap_consumer_redirty");
+        DirtyExport = (delegate* unmanaged<ulong, uint, uint, void*, ulong, ulong*, int>)At("gmap_dirty_export");
+        SnapshotTake = (delegate* unmanaged<ulong, SnapshotConfig*, ulong*, int>)At("gmap_snapshot_take");
+        SnapshotRestore = (delegate* unmanaged<ulong, ulong*, int>)At("gmap_snapshot_restore");
+        SnapshotVerify = (delegate* unmanaged<ulong, ulong*, int>)At("gmap_snapshot_verify");
+        SnapshotFree = (delegate* unmanaged<ulong, int>)At("gmap_snapshot_free");
         BackingAttach = (delegate* unmanaged<ulong, uint, BackingConfig*, ulong*, int>)At("gmap_backing_attach");
         BackingFd = (delegate* unmanaged<ulong, int*, int>)At("gmap_backing_fd");
         BackingDetach = (delegate* unmanaged<ulong, int>)At("gmap_backing_detach");
@@ -162,6 +167,16 @@ internal sealed unsafe class Library
     public delegate* unmanaged<ulong, int> ConsumerAbort { get; }
 
     public delegate* unmanaged<ulong, uint, ulong, ulong, uint, ulong*, int> ConsumerRedirty { get; }
+
+    public delegate* unmanaged<ulong, uint, uint, void*, ulong, ulong*, int> DirtyExport { get; }
+
+    public delegate* unmanaged<ulong, SnapshotConfig*, ulong*, int> SnapshotTake { get; }
+
+    public delegate* unmanaged<ulong, ulong*, int> SnapshotRestore { get; }
+
+    public delegate* unmanaged<ulong, ulong*, int> SnapshotVerify { get; }
+
+    public delegate* unmanaged<ulong, int> SnapshotFree { get; }
 
     public delegate* unmanaged<ulong, uint, BackingConfig*, ulong*, int> BackingAttach { get; }
 

@@ -63,6 +63,7 @@ internal sealed unsafe partial class Machine
 
     private void Stored(ulong host)
     {
+        _stored.Add(host & ~(GuestAddress.PageSize - 1));
         foreach (SpaceState space in _spaces)
         {
             space.Model.Stored(host);

@@ -173,8 +173,9 @@ internal sealed unsafe partial class Machine
         bool moved = sink.frames is not null;
         foreach (ulong address in Interesting(space.Model).Take(ImageSamples))
         {
-            bool store = !space.Model.ByGeneration; // there P says nothing of clean pages
-            Answer answer = space.Model.Translate(address, write: store);
+            // By generation the tables know nothing of clean pages.
+            bool protects = !space.Model.ByGeneration || space.Model.Find(address) is { ReadOnly: true };
+            Answer answer = space.Model.Translate(address, write: protects);
             if (answer.Status == Status.Addressing || answer.Reason == GmapNative.Space.FaultReason.BeyondLimit)
             {
                 continue; // what a machine says of nothing is another matter

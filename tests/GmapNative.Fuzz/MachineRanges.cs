@@ -64,11 +64,12 @@ internal sealed unsafe partial class Machine
         return status;
     }
 
-    private static void Take(SpaceState space, ulong start, ulong end, bool forget)
+    private void Take(SpaceState space, ulong start, ulong end, bool forget)
     {
         if (forget)
         {
             space.Model.Discard(start, end);
+            GiveBack(space, start, end);
         }
         else
         {

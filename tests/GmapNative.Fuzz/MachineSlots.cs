@@ -140,7 +140,7 @@ internal sealed unsafe partial class Machine
     }
 
     /// <summary>The model's slot; the last dirty pages, where some were asked for.</summary>
-    private static HashSet<ulong>? Changed(SpaceState space, ReferenceSlot? old, in SlotConfig seen, bool keeps, int status)
+    private HashSet<ulong>? Changed(SpaceState space, ReferenceSlot? old, in SlotConfig seen, bool keeps, int status)
     {
         bool wantsFinal = seen.final_bitmap is not null && old?.Log is not null;
         bool log = (seen.flags & LogFlag) != 0, readOnly = (seen.flags & ReadOnlyFlag) != 0;
@@ -164,6 +164,7 @@ internal sealed unsafe partial class Machine
         }
         if (seen.size != 0)
         {
+            _shown.Add((space, seen.id, seen.guest_addr, seen.host_addr, seen.size));
             space.Model.Create(
                 new ReferenceSlot(seen.id, seen.guest_addr, seen.size, seen.host_addr, readOnly) { Log = log ? [] : null }, initially);
             if (status == Status.TimedOut)

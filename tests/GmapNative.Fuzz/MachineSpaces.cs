@@ -64,7 +64,8 @@ internal sealed unsafe partial class Machine
         _expected.Clear();
         ulong handle = SpaceHandle(out SpaceState? space);
         Say($"{handle:x}");
-        bool used = space?.Vcpus.Count > 0 || _consumers.Any(one => one.Space == space);
+        bool used = space?.Vcpus.Count > 0 || _consumers.Any(one => one.Space == space)
+            || _snapshots.Any(one => one.Space == space);
         _expected.If(space is null, Status.BadHandle).If(used, Status.Busy).If(AnyInside, Status.Deadlock);
         int status = library.SpaceDestroy(handle);
         if (Check(status, 0))

@@ -116,6 +116,11 @@ internal sealed unsafe partial class Machine
             Same(library.ConsumerClose(consumer.Handle), 0, "close");
             Closed(consumer);
         }
+        foreach (SnapshotState snapshot in Shuffled(_snapshots, order))
+        {
+            Same(library.SnapshotFree(snapshot.Handle), 0, "free");
+            Freed(snapshot);
+        }
         BackingState[] late = order % 2 == 0 ? [] : [.. _backings];
         foreach (BackingState backing in order % 2 == 0 ? Shuffled(_backings, order) : [])
         {
@@ -153,7 +158,8 @@ internal sealed unsafe partial class Machine
         FaultResult result = new() { struct_size = (uint)sizeof(FaultResult) };
         bool gone = library.EngineDestroy(handle) == Status.BadHandle && library.SpaceDestroy(handle) == Status.BadHandle
             && library.VcpuClose(handle) == Status.BadHandle && library.BackingFd(handle, &number) == Status.BadHandle
-            && library.Translate(handle, 0, 1, &result) == Status.BadHandle && library.ConsumerClose(handle) == Status.BadHandle;
+            && library.Translate(handle, 0, 1, &result) == Status.BadHandle && library.ConsumerClose(handle) == Status.BadHandle
+            && library.SnapshotFree(handle) == Status.BadHandle;
         That(gone, $"the stale handle {handle:x} is good");
     }
 

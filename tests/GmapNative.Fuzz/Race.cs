@@ -32,6 +32,8 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
     private readonly ConcurrentBag<ulong> _all = [];
     private readonly ConcurrentBag<ulong> _opened = [];   // consumers, closed or not
     private readonly ulong[] _consumers = new ulong[2];
+    private readonly ConcurrentBag<ulong> _taken = [];    // snapshots, freed or not
+    private readonly ulong[] _snapshots = new ulong[2];
     private ulong _engine;
     private ulong _backing;
     private string? _wrong;
@@ -80,6 +82,10 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
 
     private void End()
     {
+        while (_taken.TryTake(out ulong snapshot))
+        {
+            _ = Calls.SnapshotFree(snapshot);
+        }
         while (_opened.TryTake(out ulong consumer))
         {
             _ = Calls.ConsumerClose(consumer);
@@ -228,8 +234,11 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
                     case Operation.ConsumerOpen:
                         return OpenConsumer(space, id);
                     case Operation.HarvestRanges or Operation.ConsumerClose or Operation.EpochBegin or Operation.EpochBitmap
-                        or Operation.EpochRanges or Operation.EpochCommit or Operation.EpochAbort or Operation.EpochRedirty:
+                        or Operation.EpochRanges or Operation.EpochCommit or Operation.EpochAbort or Operation.EpochRedirty
+                        or Operation.Export:
                         return Consume(operation, space, id, bitmap);
+                    case Operation.SnapshotTake or Operation.SnapshotRestore or Operation.SnapshotVerify or Operation.SnapshotFree:
+                        return Snapshot(operation, space, id);
                     case Operation.Attach:
                         return Attach(space, id);
                     case Operation.Descriptor:
@@ -281,8 +290,37 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
                     return library.ConsumerCommit(consumer);
                 case Operation.EpochAbort:
                     return library.ConsumerAbort(consumer);
+                case Operation.Export:
+                    int exported = library.DirtyExport(consumer, 1, 0, bitmap, 64 * sizeof(ulong), &number);
+                    return exported == Status.NoBuffer ? 0 : exported;
                 default:
                     return library.ConsumerRedirty(consumer, id, 0, 256, 0, bitmap);
+            }
+        }
+
+        /// <summary>The memory of all slots is there, whatever the other thread does to them.</summary>
+        private int Snapshot(Operation operation, ulong space, uint id)
+        {
+            Library library = race.Calls;
+            ref ulong place = ref race._snapshots[id % 2];
+            ulong number = 0;
+            switch (operation)
+            {
+                case Operation.SnapshotTake:
+                    int status = library.SnapshotTake(space, null, &number);
+                    if (status == 0)
+                    {
+                        race._taken.Add(number);
+                        ulong before = Interlocked.Exchange(ref place, number);
+                        status = before == 0 ? 0 : library.SnapshotFree(before);
+                    }
+                    return status;
+                case Operation.SnapshotRestore:
+                    return library.SnapshotRestore(Volatile.Read(ref place), &number);
+                case Operation.SnapshotVerify:
+                    return library.SnapshotVerify(Volatile.Read(ref place), &number);
+                default:
+                    return library.SnapshotFree(Volatile.Read(ref place));
             }
         }
 

@@ -22,10 +22,11 @@ internal sealed unsafe partial class Consumer
             {
                 return NotBegun();
             }
+            ulong end = ulong.Min(words, ulong.MaxValue / WordPages) * WordPages; // of the pages that the log has; no guest is so large
             foreach (Part part in _parts)
             {
                 ulong gfn = part.Slot.GuestAddress >> GuestAddress.PageShift;
-                ulong room = ulong.Min(part.Pages, (words * WordPages) - ulong.Min(words * WordPages, gfn)); // its pages that fit
+                ulong room = ulong.Min(part.Pages, end - ulong.Min(end, gfn)); // its pages that fit
                 if (part.Sink.Epoch.Any(room, part.Pages - room))
                 {
                     return Status.NoBuffer;

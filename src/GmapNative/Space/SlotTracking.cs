@@ -215,7 +215,7 @@ internal sealed class SlotTracking
     {
         ulong dropped = 0;
         ulong end = first + count;
-        if (sink.CountsDiscards)
+        if (sink.CountsDiscards && !Probe.LeavesOut(Step.DiscardUntold))
         {
             return sink.Log.OrRange(first, count);
         }

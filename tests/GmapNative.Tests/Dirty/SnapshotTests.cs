@@ -83,6 +83,17 @@ public sealed unsafe class SnapshotTests : LoggedSlot
     }
 
     [Test]
+    public void A_take_that_is_refused_changes_nothing()
+    {
+        using TestSpace test = Make();
+        _ = test.Write(3 * Page);
+        test.Set(Slot with { Id = 5, GuestAddress = 64 * Segment, LogDirty = false });
+        long taken = test.Counters.PagesTaken;
+        Assert.That(Snapshot.TryTake(test.Space, out _), Is.EqualTo(Status.Invalid));
+        Assert.That(test.Counters.PagesTaken, Is.EqualTo(taken), "a page was armed");
+    }
+
+    [Test]
     public void A_vcpu_that_stays_inside_is_waited_for()
     {
         using TestSpace test = Make(graceTimeout: 2_000_000);

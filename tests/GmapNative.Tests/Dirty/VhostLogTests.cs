@@ -169,6 +169,9 @@ public sealed unsafe class VhostLogTests
             Assert.That(log, Is.EqualTo(LogOf(3, 70, 75, 369, 383, 700)));
             Assert.That(consumer.Export((ulong*)at, Words, out pages), Is.Zero, "as often as wanted");
             Assert.That(pages, Is.EqualTo(3));
+            ulong behind = ulong.MaxValue - (ulong)at; // a log to the end of the address space: what is behind the guest is not touched
+            Assert.That(consumer.Export((ulong*)at, behind / sizeof(ulong), out pages), Is.Zero, "more pages than a number can count");
+            Assert.That(consumer.Export((ulong*)at, 1UL << 58, out pages), Is.Zero, "just as many");
             Assert.That(consumer.Commit(), Is.Zero);
             Assert.That(consumer.Begin(rearm: true, out _), Is.Zero);
             Assert.That(consumer.Export((ulong*)at, 0, out pages), Is.Zero, "nothing has room anywhere");

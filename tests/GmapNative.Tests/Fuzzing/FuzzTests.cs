@@ -59,6 +59,8 @@ public sealed class FuzzTests
     [TestCase("GetTakes")]
     [TestCase("OneConsumerOnly")]
     [TestCase("OpenTakesNothing")]
+    [TestCase("RestoreUntold")]
+    [TestCase("DiscardUntold")]
     public void A_step_that_is_left_out_is_found(string step)
     {
         (int status, string said) = Fuzz(Check, new() { ["GMAP_CHECK_LEAVE_OUT"] = step }, "--seconds", "30", "--seed", "1", "--quiet");

@@ -4,13 +4,16 @@ using System.Linq;
 namespace GmapNative.Tests.Model;
 
 /// <summary>What a consumer has of one slot, by guest page numbers: what its next epoch gets, and what the last one got.</summary>
-internal sealed class ReferencePart(uint id, ulong firstPage, ulong pages)
+internal sealed class ReferencePart(uint id, ulong firstPage, ulong pages, bool countsDiscards)
 {
     public uint Id => id;
 
     public ulong FirstPage => firstPage;
 
     public ulong Pages => pages;
+
+    /// <summary>Whether a discard is a change to whom it belongs.</summary>
+    public bool CountsDiscards => countsDiscards;
 
     public HashSet<ulong> Log { get; } = [];
 
@@ -40,8 +43,11 @@ internal sealed class ReferencePart(uint id, ulong firstPage, ulong pages)
 
 /// <summary>A consumer as it is documented.</summary>
 /// <param name="slot">The only slot that it wants; null: all.</param>
-internal sealed class ReferenceConsumer(uint? slot)
+/// <param name="countsDiscards">Whether a discard is a change to it: it is a snapshot's.</param>
+internal sealed class ReferenceConsumer(uint? slot, bool countsDiscards = false)
 {
+    public bool CountsDiscards => countsDiscards;
+
     /// <summary>In the order in which the slots came.</summary>
     public List<ReferencePart> Parts { get; } = [];
 
@@ -79,9 +85,9 @@ internal sealed partial class ReferenceSpace
     public bool CanOpen(uint? id) => id is null || Slots.GetValueOrDefault(id.Value)?.Log is not null;
 
     /// <summary>What is dirty by now belongs to the others, unless the new one wants everything.</summary>
-    public ReferenceConsumer Open(uint? id, bool initiallyDirty)
+    public ReferenceConsumer Open(uint? id, bool initiallyDirty, bool countsDiscards = false)
     {
-        var opened = new ReferenceConsumer(id);
+        var opened = new ReferenceConsumer(id, countsDiscards);
         foreach (ReferenceSlot slot in Slots.Values.Where(slot => slot.Log is not null && opened.Wants(slot.Id)))
         {
             if (!initiallyDirty)
@@ -155,7 +161,7 @@ internal sealed partial class ReferenceSpace
 
     private static ReferencePart Join(ReferenceConsumer consumer, ReferenceSlot slot)
     {
-        var part = new ReferencePart(slot.Id, slot.FirstPage, slot.Pages);
+        var part = new ReferencePart(slot.Id, slot.FirstPage, slot.Pages, consumer.CountsDiscards);
         consumer.Parts.Add(part);
         return part;
     }

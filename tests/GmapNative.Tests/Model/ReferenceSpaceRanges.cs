@@ -58,11 +58,15 @@ internal sealed partial class ReferenceSpace
     {
         Unmap(start, end);
         PourMarked(start, end);
+        bool Goes(ulong page) => page << 12 >= start && page << 12 < end;
+        foreach (ReferenceSlot slot in Slots.Values.Where(slot => slot.Log is not null))
+        {
+            slot.Parts.FindAll(part => part.CountsDiscards).ForEach(part => part.Log.UnionWith(PagesOf(slot).Where(Goes)));
+        }
         foreach (ReferenceSlot slot in Slots.Values.Where(slot => slot is { Log: not null, Kernel: null }))
         {
-            bool Goes(ulong page) => page << 12 >= start && page << 12 < end;
             PagesDiscarded += slot.Log!.RemoveWhere(Goes);
-            foreach (ReferencePart part in slot.Parts)
+            foreach (ReferencePart part in slot.Parts.Where(part => !part.CountsDiscards))
             {
                 part.Log.RemoveWhere(Goes);
                 part.Epoch.RemoveWhere(Goes);
