@@ -35,7 +35,8 @@ internal sealed class LitmusTests
 
     private static IEnumerable<Twin> HeaderTwins => LitmusProgram.Twins().Where(twin => twin.Kind == "header");
 
-    private static IEnumerable<Twin> LibraryTwins => LitmusProgram.Twins().Where(twin => s_steps.Contains(twin.Name));
+    private static IEnumerable<Twin> LibraryTwins =>
+        LitmusProgram.Twins().Where(twin => twin.Kind == "library" && s_steps.Contains(twin.Name));
 
     private static IEnumerable<Twin> GenerationTwins =>
         LitmusProgram.Twins().Where(twin => twin.Kind == "generation" && s_steps.Contains(twin.Name));
