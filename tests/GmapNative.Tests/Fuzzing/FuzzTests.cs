@@ -63,7 +63,7 @@ public sealed class FuzzTests
     [TestCase("DiscardUntold")]
     public void A_step_that_is_left_out_is_found(string step)
     {
-        (int status, string said) = Fuzz(Check, new() { ["GMAP_CHECK_LEAVE_OUT"] = step }, "--seconds", "30", "--seed", "1", "--quiet");
+        (int status, string said) = Fuzz(Check, new() { ["GMAP_CHECK_LEAVE_OUT"] = step }, "--seconds", "60", "--seed", "1", "--quiet");
         Assert.That(status, Is.EqualTo(1), said);
         Assert.That(said, Does.Contain("difference:"));
         TestContext.Out.WriteLine(said.Split('\n')[0]);
