@@ -180,7 +180,7 @@ internal sealed unsafe partial class Machine
             {
                 continue; // what a machine says of nothing is another matter
             }
-            int code = walker.Walk(asce, address, protects, out ulong real);
+            int code = walker.Walk(asce, address, store: true, out ulong real);
             Same(code, answer.Status, $"image at {address:x}");
             Same(code != 0 ? 0 : real, code != 0 ? 0 : moved ? Real(answer.Host) : answer.Host, $"image at {address:x}");
         }

@@ -194,7 +194,7 @@ typedef struct poller {
 static void *poll_and_store(void *argument) {
   poller *p = (poller *)argument;
   gmap_cache_entry cache[CACHE];
-  uint64_t vcpu;
+  uint64_t vcpu, before;
   void *host;
   memset(cache, 0, sizeof cache);
   REQUIRE_OK(open_vcpu(p->f->space, GMAP_INLINE_VERSION, &vcpu, &p->view));
@@ -206,9 +206,11 @@ static void *poll_and_store(void *argument) {
       sched_yield();
       continue;
     }
-    p->sections += (uint64_t)gmap_again(p->view);
+    before = p->view->generation;
+    CHECK(gmap_again(p->view) == (p->view->generation != before));
     if (gmap_again_store(p->view, cache, CACHE - 1, GUEST + 3 * PAGE, 8, &host) != 0)
       REQUIRE_OK(gmap_store_resolve(p->view, GUEST + 3 * PAGE, 8, &host, NULL));
+    p->sections += p->view->generation != before; /* by which of the two polls is luck */
     memcpy(host, &p->value, 8);
     p->value++;
   }
@@ -262,7 +264,7 @@ static void polling_ends_sections(int polls) {
   CHECK_OK(gmap_split(f.space, GUEST + 2 * MIB, MIB, 0, NULL));
   CHECK_STATUS(gmap_collapse(f.space, GUEST + 2 * MIB, MIB, 0, NULL), expected);
   poller_end(&p);
-  if (polls) CHECK(p.sections + 1 >= 2);
+  if (polls) CHECK(p.sections >= 1);
   CHECK_EQUAL(harvest(&f, bitmap), 1);
   fixture_close(&f);
 }
