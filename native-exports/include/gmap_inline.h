@@ -57,7 +57,7 @@ typedef struct gmap_view {
   uint64_t vcpu;           /* the handle */
   uint32_t inline_version; /* 0: closed, or another version */
   uint32_t need_fence;     /* no membarrier here: enter pays a full fence */
-  uint32_t by_generation;  /* the space tracks by generation: stores set dense bits (PROTOCOL.md, rule 30) */
+  uint32_t by_generation;  /* the space tracks by generation: stores set dense bits (PROTOCOL.md, rule 26) */
   uint32_t reserved1;
   uint64_t reserved2[4];
 } gmap_view;
@@ -186,7 +186,7 @@ static inline void gmap_summary_(uint64_t *segment, uint64_t guest_addr) {
 }
 
 /* Marks a page whose entry has P = 0, before the store: where the space tracks by generation its dense bit, unless it
- * is set, then the summary bit (PROTOCOL.md, rules 1 and 30). */
+ * is set, then the summary bit (PROTOCOL.md, rules 1 and 26). */
 static inline void gmap_mark_(const gmap_view *view, uint64_t *segment, uint64_t guest_addr) {
   if (view->by_generation) {
     uintptr_t table = (uintptr_t)segment & ~(uintptr_t)(GMAP_SUMMARY_OFFSET - 1);

@@ -257,16 +257,16 @@ internal enum Step
     /// <summary>Rule 19: a change of configuration does not wait for the calls in flight.</summary>
     WalkBeforeCallsEnded,
 
-    /// <summary>Rule 31: dense bits are swapped before the summary words are cleared that flag those from before.</summary>
+    /// <summary>Rule 27: dense bits are swapped before the summary words are cleared that flag those from before.</summary>
     SwapBeforeFlags,
 
-    /// <summary>Rule 31: dense bits are taken by plain stores while sections from before may still set them.</summary>
+    /// <summary>Rule 27: dense bits are taken by plain stores while sections from before may still set them.</summary>
     NoSwapGrace,
 
-    /// <summary>Rule 30: the dense bits of a slot that goes are collected before the grace, and not after it.</summary>
+    /// <summary>Rule 26: the dense bits of a slot that goes are collected before the grace, and not after it.</summary>
     DenseBitsBeforeGrace,
 
-    /// <summary>Rule 30: a discard takes dense bits after its grace, when rights that they gave may be cached again.</summary>
+    /// <summary>Rule 26: a discard takes dense bits after its grace, when rights that they gave may be cached again.</summary>
     DiscardAfterGrace,
 
     /// <summary>Rule 15: a word of a device's log is looked at and marked first, and cleared then.</summary>

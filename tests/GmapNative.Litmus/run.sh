@@ -104,7 +104,7 @@ run_weak() { # NAME TEST
     fi
 }
 
-# Steps of rules 20 and 31 show only where harvests freeze or swap, the others only where they take entry by entry.
+# Steps of rules 20 and 27 show only where harvests freeze or swap, the others only where they take entry by entry.
 freezes() { case $1 in *Freez* | *Froz* | *Swap* | ThawBeforeEdit) echo 1 ;; esac; }
 
 run_twins() { # KIND...

@@ -109,7 +109,7 @@ static void place_slots(world *w) {
     w->slot[i].pages = (w->slots == 2 && i == 0 ? SECOND_SLOT : JUDGED_PAGES) - w->slot[i].first;
     demand(w, set_slot(w, w->slot[i].id, GMAP_SLOT_LOG_DIRTY, w->slot[i].first, w->slot[i].pages), "gmap_slot_set");
   }
-  /* By generation, a slot that is alone in its 2 GB is harvested in another way, too (rule 31). */
+  /* By generation, a slot that is alone in its 2 GB is harvested in another way, too (rule 27). */
   if (w->options->tracking == GMAP_TRACK_GENERATION && !w->program->operator) return;
   demand(w, set_slot(w, OTHER_SLOT, 0, JUDGED_PAGES, WORLD_PAGES - JUDGED_PAGES), "gmap_slot_set");
 }

@@ -1,4 +1,4 @@
-/* MODEL rules 1, 4, 10, 30: the dense bits of two pages of one summary line; writers with translation caches, harvests */
+/* MODEL rules 1, 4, 10, 26: the dense bits of two pages of one summary line; writers with translation caches, harvests */
 /* TWIN mark_late (lost): the store, then the dense bit */
 /* TWIN summary_first (lost): the summary bit, then the dense bit */
 /* TWIN no_summary_second (lost): a writer that finds the dense bit set leaves the summary to the first */

@@ -89,7 +89,7 @@ internal sealed class InvariantChecker
         return wrong;
     }
 
-    /// <summary>Dense bits are there as the space was made; a set one is a slot's, and its summary bit is set (rule 30).</summary>
+    /// <summary>Dense bits are there as the space was made; a set one is a slot's, and its summary bit is set (rule 26).</summary>
     private string? CheckDenseBits(AddressSpace space, SegmentTable table, ulong regionBase)
     {
         ulong dense = table.Dense.Origin;

@@ -30,7 +30,7 @@ internal sealed unsafe class View
 
     public nint Address => (nint)_words;
 
-    /// <summary>The header's stores set dense bits (rule 30). Before anybody has the view.</summary>
+    /// <summary>The header's stores set dense bits (rule 26). Before anybody has the view.</summary>
     public bool MarksDenseBits
     {
         init => _words->ByGeneration = value ? 1u : 0;

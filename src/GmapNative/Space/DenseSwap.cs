@@ -7,7 +7,7 @@ namespace GmapNative.Space;
 
 /// <summary>
 /// Takes the dense bits of a slot where many are set: other dense bits take the place of those that writers set, then a grace, then the
-/// old ones are read and cleared by plain loads and stores (rule 31). Under the slot's harvest turn and lock, in no section; the lock is
+/// old ones are read and cleared by plain loads and stores (rule 27). Under the slot's harvest turn and lock, in no section; the lock is
 /// let go while it waits. Allocates nothing.
 /// </summary>
 internal readonly struct DenseSwap(AddressSpace space, Slot slot, SlotTracking tracking, DirtySink sink)

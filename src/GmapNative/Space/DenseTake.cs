@@ -7,7 +7,7 @@ using GmapNative.Tables;
 namespace GmapNative.Space;
 
 /// <summary>
-/// What <see cref="SegmentWalk"/> does, where the space tracks by generation: takes dense bits and pours them (rule 30). Enters sections
+/// What <see cref="SegmentWalk"/> does, where the space tracks by generation: takes dense bits and pours them (rule 26). Enters sections
 /// of its own, one for each 2 GB. The caller holds the slot's harvest lock, or the configuration lock while the slot has no log; it ends
 /// cached rights (bump and grace) before it hands out what was taken.
 /// </summary>
@@ -119,7 +119,7 @@ internal readonly struct DenseTake(AddressSpace space, Slot slot, Outlet log, bo
         return table.Retiring.Origin != 0 ? taken + TakeRetiring(table.Retiring, region, start, end) : taken;
     }
 
-    /// <summary>Nothing flags them: all of them are looked at. They may still be set (rule 31).</summary>
+    /// <summary>Nothing flags them: all of them are looked at. They may still be set (rule 27).</summary>
     private long TakeRetiring(DenseBits retiring, ulong region, ulong start, ulong end)
     {
         long taken = 0;

@@ -26,7 +26,7 @@ internal struct MappedAccess(TableTree tree)
         ulong region = address >> GuestAddress.RegionThirdShift;
         if (tree.HasDenseBits)
         {
-            return false; // what a write marks there, and what a read may do, depends on the slot (rule 30)
+            return false; // what a write marks there, and what a read may do, depends on the slot (rule 26)
         }
         if (region != _region)
         {

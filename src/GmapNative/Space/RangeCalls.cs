@@ -162,7 +162,7 @@ internal static class RangeCalls
             next = status == Status.Ok ? end : next;
             if (forget && space.Options.ByGeneration && !Probe.LeavesOut(Step.DiscardAfterGrace))
             {
-                PourDenseBits(space, address, next); // before the bump and the grace, which end the rights that they gave (rule 30)
+                PourDenseBits(space, address, next); // before the bump and the grace, which end the rights that they gave (rule 26)
             }
             int grace = space.Limbo.GraceAndReclaim();
             bool timedOut = grace != Status.Ok || status is not (Status.Ok or Status.NoMemory); // now, or halfway

@@ -17,7 +17,7 @@ internal sealed record Freezing
     /// <summary>How many such segments of 2 GB make a barrier worth its cost.</summary>
     public int LeastSegments { get; init; } = Probe.FreezesAll ? 1 : 8;
 
-    /// <summary>How many flagged segments of 2 GB make a harvest by generation swap their dense bits (rule 31).</summary>
+    /// <summary>How many flagged segments of 2 GB make a harvest by generation swap their dense bits (rule 27).</summary>
     public int LeastFlagged { get; init; } = Probe.FreezesAll ? 1 : 128;
 
     /// <summary>How long writers of frozen segments may be held up by a reader that does not leave; 0: for ever.</summary>

@@ -11,7 +11,7 @@ internal sealed record Slot(uint Id, ulong GuestAddress, ulong Size, ulong HostA
     /// <summary>The logs, while dirty pages are tracked.</summary>
     public SlotTracking? Tracking { get; init; }
 
-    /// <summary>Its space tracks by generation: dense bits are the truth (rule 30).</summary>
+    /// <summary>Its space tracks by generation: dense bits are the truth (rule 26).</summary>
     public bool ByGeneration { get; init; }
 
     /// <summary>Who knows the truth, where that is not the tables.</summary>

@@ -201,7 +201,7 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         int status = UnmapAll(old, map);
         if (old.ByGeneration)
         {
-            // Dense bits are set by right of an entry until the grace, and go with their segment table (rule 30).
+            // Dense bits are set by right of an entry until the grace, and go with their segment table (rule 26).
             int marked = Probe.LeavesOut(Step.DenseBitsBeforeGrace) ? Status.Ok : space.Limbo.GraceAndReclaim();
             status = status != Status.Ok ? status : marked;
             LastTake(old);

@@ -21,7 +21,7 @@ internal sealed record SpaceOptions
     public SplitPolicy Policy { get; init; }
 
     /// <summary>
-    /// What is the truth about written pages: the generation and dense bits (rule 30), or the entries (and the kernel, where a slot has
+    /// What is the truth about written pages: the generation and dense bits (rule 26), or the entries (and the kernel, where a slot has
     /// a backing).
     /// </summary>
     public bool ByGeneration { get; init; }

@@ -64,7 +64,7 @@ internal static class Translator
         return exceptionOfLevel;
     }
 
-    /// <summary>Whether a store must be marked first although its entry has P = 0: only by generation (rule 30).</summary>
+    /// <summary>Whether a store must be marked first although its entry has P = 0: only by generation (rule 26).</summary>
     private static bool IsClean(AddressSpace space, SegmentCell cell, ulong address) =>
         space.Options.ByGeneration && !cell.IsMarked(GuestAddress.PageIndex(address)) && space.Map.Find(address)?.Tracking is not null;
 

@@ -6,7 +6,7 @@ using GmapNative.Bits;
 namespace GmapNative.Tables;
 
 /// <summary>
-/// One bit for each page that a segment table maps: written since it was last taken (rule 30). Four words a segment, 64 KB in a block of
+/// One bit for each page that a segment table maps: written since it was last taken (rule 26). Four words a segment, 64 KB in a block of
 /// the pool that lives as long as the segment table; address 0: there are none.
 /// </summary>
 internal readonly unsafe struct DenseBits(ulong origin)

@@ -50,7 +50,7 @@ internal readonly unsafe struct SegmentCell(ulong* entry, uint* summary)
     /// <summary>Whether the dense bit of a page is set, where the space tracks by generation.</summary>
     public bool IsMarked(int page) => Dense.IsSet(page);
 
-    /// <summary>Sets the dense bit of a page, then its summary bit (rules 1 and 30); true if this call set the dense one.</summary>
+    /// <summary>Sets the dense bit of a page, then its summary bit (rules 1 and 26); true if this call set the dense one.</summary>
     public bool Mark(int page)
     {
         bool marked = Dense.Set(page);

@@ -23,7 +23,7 @@ internal readonly unsafe struct SegmentTable(ulong origin)
 
     public ulong Origin => (ulong)_entries;
 
-    /// <summary>What writers set. In a section it may be exchanged for others (rule 31).</summary>
+    /// <summary>What writers set. In a section it may be exchanged for others (rule 27).</summary>
     public DenseBits Dense => new(Volatile.Read(ref *DenseLink));
 
     /// <summary>What writers of sections from before the exchange may still set; address 0: there are none.</summary>

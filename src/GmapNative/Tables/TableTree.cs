@@ -26,7 +26,7 @@ internal sealed unsafe class TableTree
         _dense = dense;
     }
 
-    /// <summary>Whether the space tracks by generation (rule 30).</summary>
+    /// <summary>Whether the space tracks by generation (rule 26).</summary>
     public bool HasDenseBits => _dense;
 
     public Asce Asce => new(Volatile.Read(ref _words->Asce));

@@ -3,7 +3,7 @@ using GmapNative.Space;
 
 namespace GmapNative.Tests.Interleaving;
 
-/// <summary>As <see cref="Scenarios"/>, in spaces that track by generation (rule 30).</summary>
+/// <summary>As <see cref="Scenarios"/>, in spaces that track by generation (rule 26).</summary>
 internal static class GenerationScenarios
 {
     public static Scenario WriterAndHarvest { get; } = Of(Scenarios.WriterAndHarvest);
@@ -77,7 +77,7 @@ internal static class GenerationScenarios
         Before = world => Scenarios.Dirty(world, World.Slot(1, 0, 256), 9),
     };
 
-    /// <summary>The harvest swaps dense bits (rule 31), however few are set.</summary>
+    /// <summary>The harvest swaps dense bits (rule 27), however few are set.</summary>
     private static Scenario Swapping(Scenario scenario) =>
         Of(scenario) with { Name = "by generation, swapped: " + scenario.Name, FreezesFrom = 1 };
 
