@@ -77,7 +77,7 @@ typedef struct gmap_view {
 #define GMAP_ATOMIC_CAS(p, expected, v) \
   __atomic_compare_exchange_n((p), (expected), (v), 0, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)
 #define GMAP_ATOMIC_OR32(p, v) ((void)__atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST))
-#define GMAP_ATOMIC_OR64(p, v) ((void)__atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST))
+#define GMAP_ATOMIC_OR64(p, v) __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST) /* the value before */
 #define GMAP_ATOMIC_FENCE() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define GMAP_COMPILER_FENCE() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 #endif
@@ -187,14 +187,14 @@ static inline void gmap_summary_(uint64_t *segment, uint64_t guest_addr) {
 
 /* Marks a page whose entry has P = 0, before the store: where the space tracks by generation its dense bit, unless it
  * is set, then the summary bit (PROTOCOL.md, rules 1 and 26). */
-static inline void gmap_mark_(const gmap_view *view, uint64_t *segment, uint64_t guest_addr) {
+static inline void gmap_mark_(gmap_view *view, uint64_t *segment, uint64_t guest_addr) {
   if (view->by_generation) {
     uintptr_t table = (uintptr_t)segment & ~(uintptr_t)(GMAP_SUMMARY_OFFSET - 1);
     uint64_t *word = GMAP_ATOMIC_LOAD((uint64_t **)(table + GMAP_DENSE_OFFSET)) + ((guest_addr >> 18) & 0x1FFFu);
     uint64_t bit = (uint64_t)1 << ((guest_addr >> 12) & 63u);
     if (!(GMAP_ATOMIC_LOAD_SEQ_CST(word) & bit)) {
       GMAP_INLINE_YIELD(13);
-      GMAP_ATOMIC_OR64(word, bit);
+      view->granted += !(GMAP_ATOMIC_OR64(word, bit) & bit);
     }
     GMAP_INLINE_YIELD(14);
   }

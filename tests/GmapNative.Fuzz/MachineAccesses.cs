@@ -121,10 +121,11 @@ internal sealed unsafe partial class Machine
         if (goes)
         {
             long granted = model.PagesGranted;
+            long dirty = model.DirtyOf(address);
             Answer answer = model.Fault(address, write: true);
             Same((ulong)host, answer.Host, "host address");
             vcpu.Space.Counts.GrantedInline += model.PagesGranted - granted;
-            vcpu.Granted += model.PagesGranted - granted;
+            vcpu.Granted += model.ByGeneration ? model.DirtyOf(address) - dirty : model.PagesGranted - granted;
             Store(answer.Host);
             status = 0;
         }

@@ -58,7 +58,7 @@ static gmap_status shim_fault(uint64_t vcpu, uint64_t guest_addr, uint32_t acces
 #define GMAP_ATOMIC_CAS(p, expected, v) \
   (shim_drain(shim_self), __atomic_compare_exchange_n((p), (expected), (v), 0, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
 #define GMAP_ATOMIC_OR32(p, v) (shim_drain(shim_self), (void)__atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST))
-#define GMAP_ATOMIC_OR64(p, v) (shim_drain(shim_self), (void)__atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST))
+#define GMAP_ATOMIC_OR64(p, v) (shim_drain(shim_self), __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST))
 #define GMAP_ATOMIC_FENCE() shim_drain(shim_self)
 #define GMAP_COMPILER_FENCE() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 #define GMAP_INLINE_YIELD(n) shim_yield(n)

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Numerics;
-using GmapNative.Memory;
 using GmapNative.Space;
 
 namespace GmapNative.Dirty;

@@ -43,7 +43,7 @@ internal struct FaultOutcome
     public FaultReason Reason;
     public FaultDone Done;
 
-    /// <summary>Pages of a slot whose entries are tracked that became dirty.</summary>
+    /// <summary>Pages of a slot whose entries are tracked that became dirty; by generation of any slot.</summary>
     public uint Dirtied;
 }
 
@@ -356,10 +356,12 @@ internal sealed class FaultResolver(AddressSpace space)
         {
             cell.SetSummary(request.Line);
         }
-        else if (cell.Mark(request.Page) && request.Slot.Tracking is not null)
+        else if (cell.Mark(request.Page))
         {
-            SpaceCounters.Add(ref _counters.Of(request.Thread).PagesGranted);
-            outcome.Done |= FaultDone.Granted;
+            outcome.Dirtied++;
+            bool logs = request.Slot.Tracking is not null;
+            SpaceCounters.Add(ref _counters.Of(request.Thread).PagesGranted, logs ? 1 : 0);
+            outcome.Done |= logs ? FaultDone.Granted : 0;
         }
     }
 

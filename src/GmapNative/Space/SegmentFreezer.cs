@@ -138,7 +138,7 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
 
     private static void Prefetch(SegmentCell cell) => new PageTable(cell.Load().TableOrigin).Prefetch(cell.Summary);
 
-    private readonly long Edit(SegmentCell cell, ulong first, in Outlet into)
+    private static long Edit(SegmentCell cell, ulong first, in Outlet into)
     {
         long taken = 0;
         var table = new PageTable(cell.Load().TableOrigin);

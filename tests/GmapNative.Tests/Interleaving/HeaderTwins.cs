@@ -14,7 +14,7 @@ internal static class HeaderTwins
         "  GMAP_ATOMIC_STORE_RELEASE(&view->generation, gmap_generation_(view)); /* it says too that older sections are over */\n";
 
     private const string DenseTest = "    if (!(GMAP_ATOMIC_LOAD_SEQ_CST(word) & bit)) {\n      GMAP_INLINE_YIELD(13);\n";
-    private const string DenseOr = "      GMAP_ATOMIC_OR64(word, bit);\n";
+    private const string DenseOr = "      view->granted += !(GMAP_ATOMIC_OR64(word, bit) & bit);\n";
     private const string ByGeneration = "  if (view->by_generation) {\n";
     private const string EndOfMark = "  }\n  gmap_summary_(segment, guest_addr);\n";
 

@@ -206,7 +206,7 @@ internal sealed unsafe class InlineWriter(nint view, Action? pause = null, Write
             pause?.Invoke();
             if ((Volatile.Read(ref *dense) & mark) == 0)
             {
-                Interlocked.Or(ref *dense, mark);
+                _words->Granted += (Interlocked.Or(ref *dense, mark) & mark) == 0 ? 1UL : 0;
             }
         }
         uint* word = (uint*)(table + 0x4000) + ((address >> 20) & 0x7FF);

@@ -16,7 +16,8 @@ internal sealed partial class ReferenceSpace
     public bool HasTable(ulong address) => _tables.Contains(address >> 20);
 
     /// <summary>How many pages of the segment of an address are mapped and dirty, where the tables track the slot that is there.</summary>
-    public long DirtyOf(ulong address) => Find(address) is not { Tracked: true } ? 0
+    public long DirtyOf(ulong address) => Find(address) is { Marked: { } marked } ? marked.Count(page => page >> 8 == address >> 20)
+        : Find(address) is not { Tracked: true } ? 0
         : Pages(address >> 20 << 8, 256).Count(page => _pages.GetValueOrDefault(page));
 
     /// <summary>Whether a page of a slot is mapped; the aged ones count too, if asked.</summary>
