@@ -75,7 +75,7 @@ internal sealed class InvariantChecker
 
     private string? CheckSegmentTable(AddressSpace space, ulong origin, ulong regionBase)
     {
-        string? wrong = Own(origin, TableKind.Segment, $"region {regionBase:x}") 
+        string? wrong = Own(origin, TableKind.Segment, $"region {regionBase:x}")
             ?? CheckDenseBits(space, new SegmentTable(origin), regionBase);
         for (int i = 0; wrong is null && i < GuestAddress.TableEntries; i++)
         {
