@@ -679,7 +679,7 @@ GMAP_API gmap_status gmap_dirty_rate(uint64_t space, uint32_t slot, gmap_rate *r
 /* How fast one vcpu makes pages dirty. pages: since it was opened, clean pages that became writable by its stores
  * through the inline header or by its own gmap_fault and gmap_fault_many: each once until it is harvested or cleared,
  * and only for the vcpu that came first; 256 for a leaf (GMAP_SPLIT_NEVER). Not counted: slots with a backing; slots
- * that do not log, but for what the header itself makes writable of what was armed before, and by generation
+ * that do not log, but for what is made writable of what was armed before, and by generation
  * (GMAP_TRACK_GENERATION) the first store to each page. pages_per_second: the mean
  * since the last call for this vcpu, by whichever thread, at first since it was opened. Any thread, while the vcpu
  * runs. GMAP_EINVAL. */

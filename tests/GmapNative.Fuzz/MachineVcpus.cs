@@ -198,9 +198,12 @@ internal sealed unsafe partial class Machine
     /// <summary>The same for a vcpu, whose pages are counted.</summary>
     private Answer Resolved(VcpuState vcpu, int status, ulong address, bool write)
     {
-        long before = vcpu.Space.Model.DirtyOf(address);
+        ReferenceSpace model = vcpu.Space.Model;
+        long before = model.DirtyOf(address);
+        long granted = model.PagesGranted;
         Answer answer = Resolved(vcpu.Space, status, address, write);
-        vcpu.Granted += vcpu.Space.Model.DirtyOf(address) - before;
+        bool counts = model.Find(address) is { Tracked: true } or { Marked: not null };
+        vcpu.Granted += counts ? model.DirtyOf(address) - before : model.PagesGranted - granted;
         return answer;
     }
 

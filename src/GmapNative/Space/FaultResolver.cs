@@ -43,7 +43,9 @@ internal struct FaultOutcome
     public FaultReason Reason;
     public FaultDone Done;
 
-    /// <summary>Pages of a slot whose entries are tracked that became dirty; by generation of any slot.</summary>
+    /// <summary>
+    /// Pages of a slot whose entries are tracked that became dirty, and in any slot those that were granted; by generation of any slot.
+    /// </summary>
     public uint Dirtied;
 }
 
@@ -289,7 +291,7 @@ internal sealed class FaultResolver(AddressSpace space)
             {
                 SpaceCounters.Add(ref _counters.Of(request.Thread).PagesGranted);
                 outcome.Done |= FaultDone.Granted;
-                outcome.Dirtied += request.DirtiedPage;
+                outcome.Dirtied++; // also of what was armed before logging ended: the header does not know slots either
                 Probe.At(Place.EntryGrants);
             }
             return Status.TryAgain;
