@@ -10,7 +10,7 @@ $ErrorActionPreference = 'Stop'
 Set-Location $PSScriptRoot
 $env:DOTNET_CLI_TELEMETRY_OPTOUT = '1'
 $env:DOTNET_NOLOGO = '1'
-$Verbs = 'setup', 'build', 'trace', 'test', 'model', 'litmus', 'fuzz', 'demo', 'perf', 'reclaim', 'format', 'clean', 'help'
+$Verbs = 'setup', 'build', 'trace', 'test', 'model', 'litmus', 'fuzz', 'demo', 'perf', 'bench', 'compare', 'v4', 'reclaim', 'format', 'clean', 'help'
 
 function Invoke-Tool([string] $Program, [string[]] $Arguments) {
     & $Program @Arguments
@@ -51,6 +51,9 @@ switch ($Verb) {
     'demo' { Invoke-OnLinux }
     'litmus' { Invoke-OnLinux }
     'perf' { Invoke-OnLinux }
+    'bench' { Invoke-OnLinux }
+    'compare' { Invoke-OnLinux }
+    'v4' { Invoke-OnLinux }
     'reclaim' { Invoke-OnLinux }
     'format' {
         if ($IsLinux) { Invoke-OnLinux }
