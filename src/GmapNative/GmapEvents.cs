@@ -9,7 +9,7 @@ namespace GmapNative;
 /// </summary>
 /// <remarks>
 /// Numbers, names and payloads are what traces on disk are read by: they only grow. A space is known by its number in the process
-/// (1, 2, ...), a duration by its nanoseconds. What is built later (notifiers, shadows, collapse) brings its events along.
+/// (1, 2, ...), a duration by its nanoseconds.
 /// </remarks>
 [EventSource(Name = ProviderName)]
 [SuppressMessage("Performance", "CA1822:Mark members as static", Justification = "An event is an instance method.")]
@@ -33,6 +33,8 @@ internal sealed unsafe class GmapEvents : EventSource
         public const EventKeywords Slots = (EventKeywords)0x10;
         public const EventKeywords Arena = (EventKeywords)0x20;
         public const EventKeywords Backings = (EventKeywords)0x40;
+        public const EventKeywords Shadows = (EventKeywords)0x80;
+        public const EventKeywords Notifiers = (EventKeywords)0x100;
     }
 
     public static GmapEvents Log { get; } = new();
@@ -124,6 +126,30 @@ internal sealed unsafe class GmapEvents : EventSource
     {
         EventData* data = stackalloc EventData[] { Of(&space), Of(&address) };
         Write(13, 2, data);
+    }
+
+    /// <summary>gmap_shadow_open, refused ones included (then shadow is 0); the faults of a shadow come under its number.</summary>
+    [Event(14, Level = EventLevel.Informational, Keywords = Keywords.Shadows)]
+    public void ShadowOpen(ulong space, ulong shadow, ulong asce, uint edat, int status)
+    {
+        EventData* data = stackalloc EventData[] { Of(&space), Of(&shadow), Of(&asce), Of(&edat), Of(&status) };
+        Write(14, 5, data);
+    }
+
+    /// <summary>Before a grace of a space things went that hung on its pages: tables of guests, mapped pages and leaves.</summary>
+    [Event(15, Level = EventLevel.Informational, Keywords = Keywords.Shadows)]
+    public void Unshadow(ulong space, long hangs, long ns)
+    {
+        EventData* data = stackalloc EventData[] { Of(&space), Of(&hangs), Of(&ns) };
+        Write(15, 3, data);
+    }
+
+    /// <summary>A notifier was called; the kind is one of GMAP_NOTIFY_CHANGE, WRITE, SHADOW.</summary>
+    [Event(16, Level = EventLevel.Informational, Keywords = Keywords.Notifiers)]
+    public void Notify(ulong space, ulong first, ulong last, uint kind, long ns)
+    {
+        EventData* data = stackalloc EventData[] { Of(&space), Of(&first), Of(&last), Of(&kind), Of(&ns) };
+        Write(16, 5, data);
     }
 
     /// <summary>The counters begin when somebody first listens.</summary>

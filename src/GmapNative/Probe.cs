@@ -153,7 +153,8 @@ internal static unsafe class Probe
 }
 
 /// <summary>A lock that is held until the end of a using statement.</summary>
-internal readonly ref struct HeldLock(Lock gate) : IDisposable
+internal readonly ref struct HeldLock(Lock? gate) : IDisposable
 {
-    public void Dispose() => gate.Exit();
+    /// <summary>Of none there is nothing to be let go.</summary>
+    public void Dispose() => gate?.Exit();
 }

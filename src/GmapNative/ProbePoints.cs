@@ -81,6 +81,9 @@ internal enum Place
     /// <summary>A word of the log is in the epoch and cleared in the log.</summary>
     LogMoved,
 
+    /// <summary>A word of an epoch is looked at; its runs are appended next.</summary>
+    EpochLooked,
+
     /// <summary>A block of a log counts as empty; its words are looked at next.</summary>
     BlockForgotten,
 
@@ -107,6 +110,14 @@ internal enum Place
     TableLinked,
 
     EntryEmptied,
+
+    /// <summary>The deposit of 2 GB is held: what is linked there changes next, or a table is filled.</summary>
+    DepositLocked,
+
+    DepositUnlocked,
+
+    /// <summary>The lock bit of a PGSTE is set; its new value is next.</summary>
+    PgsteLocked,
 
     /// <summary>An entry of a table that is to collapse is no longer grantable.</summary>
     EntryHeld,
@@ -136,6 +147,54 @@ internal enum Place
 
     /// <summary>The ASCE designates another top table.</summary>
     TopChanged,
+
+    /// <summary>The halfwords of watched pages are set; their entries are looked at next.</summary>
+    BytesPublished,
+
+    /// <summary>A fault has looked at halfwords; the entry of a leaf is compared and swapped next.</summary>
+    BytesRead,
+
+    /// <summary>The entry of a watched page has its marker, and P or I as its halfword says.</summary>
+    MarkerSet,
+
+    /// <summary>The mapping of a page is weakened; what it was armed for becomes due next.</summary>
+    DueNext,
+
+    /// <summary>What a page was armed for is due.</summary>
+    DueTaken,
+
+    /// <summary>A run of pages is claimed; the notifiers are called next.</summary>
+    ToldNext,
+
+    /// <summary>The notifiers have returned; the pages are due still.</summary>
+    Told,
+
+    /// <summary>The claim has ended, or there is more to tell.</summary>
+    DueCleared,
+
+    /// <summary>A shadow is made that nobody knows; the family lists it next. Under the family lock.</summary>
+    ShadowBuilt,
+
+    /// <summary>A fault of a shadow has walked the guest's tables; what they lead to is resolved next.</summary>
+    GuestWalked,
+
+    /// <summary>The root has what the walk led to; what it was read from, and that, is armed next.</summary>
+    RootResolved,
+
+    /// <summary>An entry of a shadow is set, under the family lock; its tables answer next.</summary>
+    ShadowMapped,
+
+    /// <summary>What hung on taken pages is out of the shadows' tables; cached rights end next. Under the family lock.</summary>
+    ShadowEmptied,
+
+    /// <summary>A run of a synchronous backing is protected, its pages still count as written.</summary>
+    RunProtected,
+
+    /// <summary>A missing page is the caller's to fill.</summary>
+    PageClaimed,
+
+    /// <summary>It is filled, and counts as missing still.</summary>
+    PageFilled,
 }
 
 /// <summary>What can be left out of the protocol, each a deliberate bug; the numbers are its rules.</summary>
@@ -280,4 +339,106 @@ internal enum Step
 
     /// <summary>Rule 25: a discarded page is forgotten by a snapshot, too.</summary>
     DiscardUntold,
+
+    /// <summary>Rule 28: the halfwords of pages are set after the walk over their entries.</summary>
+    ArmAfterWalk,
+
+    /// <summary>Rule 28: the walk does not wait for the calls that may not have seen the halfwords.</summary>
+    ArmWithoutWait,
+
+    /// <summary>Rule 28: what is mapped anew carries no marker.</summary>
+    InstallDropsMarkers,
+
+    /// <summary>Rules 16 and 28: the child of a marked leaf carries no markers.</summary>
+    SplitDropsMarkers,
+
+    /// <summary>Rule 28: a watched table is taken as if it was not: frozen, or without its lock.</summary>
+    WatchedTakenFast,
+
+    /// <summary>Rule 29: a harvest takes no armed pages.</summary>
+    HarvestForgetsChange,
+
+    /// <summary>Rule 29: an unmap takes no armed pages.</summary>
+    UnmapForgetsChange,
+
+    /// <summary>Rule 29: an armed page is taken before its entry changes.</summary>
+    DueBeforeChange,
+
+    /// <summary>Rule 29: notifiers are told before the grace.</summary>
+    ToldBeforeGrace,
+
+    /// <summary>Rule 29: a call returns while another one is telling what it weakened, too.</summary>
+    NoWaitForDelivery,
+
+    /// <summary>Rule 29: what is taken once more while it is being told is not told again.</summary>
+    NotToldAgain,
+
+    /// <summary>Rule 30: a write is granted by who finds the page armed, and told afterwards.</summary>
+    GrantBeforeTold,
+
+    /// <summary>Rule 30: a writer does not wait for the one who is telling.</summary>
+    NoWaitForTold,
+
+    /// <summary>Rule 31: a notifier ends while its callback runs.</summary>
+    UnregisterWithoutWait,
+
+    /// <summary>Rule 33: several threads fill one deposit at a time, and link it.</summary>
+    NoDepositLock,
+
+    /// <summary>Rule 33: the segments of a split 2 GB leaf that is dirty are not flagged.</summary>
+    RegionSplitUnflagged,
+
+    /// <summary>Rule 33: a harvest that finds a 2 GB leaf split leaves what became of it to the next one.</summary>
+    RegionChildrenLeft,
+
+    /// <summary>Rule 33: a 2 GB leaf is taken before it is poured.</summary>
+    RegionTakenUnpoured,
+
+    /// <summary>Rule 34: a shadow's tables are not walked once more after they are armed.</summary>
+    ShadowWithoutSecondWalk,
+
+    /// <summary>Rule 34: an entry that lets stores through is installed without the summary bit of its page.</summary>
+    ShadowWithoutSummary,
+
+    /// <summary>Rule 35: who could write to a page of tables when it was armed may still be writing when it is walked.</summary>
+    NoGraceAfterTableArmed,
+
+    /// <summary>Rule 35: a page of tables that another fault has armed counts as graced while that one still waits.</summary>
+    GraceOfOthersAssumed,
+
+    /// <summary>Rule 35: a segment is frozen although it is watched since it was looked at.</summary>
+    WatchedIsFrozen,
+
+    /// <summary>Rule 35: a take without <c>LOCK</c> passes over a marker that a shadow fault has just set.</summary>
+    UnlockedTakeIgnoresMarker,
+
+    /// <summary>Rule 35: gmap_protect cancels what shadows need.</summary>
+    CancelTakesShadows,
+
+    /// <summary>Rule 36: what hangs on a page that was taken is not emptied before the grace.</summary>
+    ShadowsNotEmptied,
+
+    /// <summary>Rule 36: a grace of the root begins while another thread is still at the emptying.</summary>
+    EmptyingNotAwaited,
+
+    /// <summary>Rule 36: cached rights outlive the entry of the shadow that they were taken from.</summary>
+    ShadowRightsStay,
+
+    /// <summary>Rule 36: a grace of the root does not wait for the readers of its shadows.</summary>
+    ShadowReadersNotCovered,
+
+    /// <summary>Rule 36: a page of tables is armed no longer as soon as nothing hangs on it, while readers may still be inside.</summary>
+    TableDisarmedEarly,
+
+    /// <summary>Rule 37: who answers a store that was stopped does not keep a harvest away.</summary>
+    AnsweredWithoutLock,
+
+    /// <summary>Rule 38: whoever brings a page fills it, also where another one is just doing so.</summary>
+    ArrivalNotClaimed,
+
+    /// <summary>Rule 38: a page counts as there before its contents are.</summary>
+    ArrivedBeforeCopy,
+
+    /// <summary>Rule 38: a segment is mapped as a leaf although pages of it are missing.</summary>
+    LeafOverMissing,
 }

@@ -129,6 +129,34 @@ internal static class Tell
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void ShadowOpen(ulong space, ulong shadow, ulong asce, uint edat, int status)
+    {
+        if (IsOn(EventLevel.Informational, GmapEvents.Keywords.Shadows))
+        {
+            GmapEvents.Log.ShadowOpen(space, shadow, asce, edat, status);
+        }
+    }
+
+    /// <summary>Nothing is said where nothing hung.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Unshadow(ulong space, long hangs, long begin)
+    {
+        if (hangs != 0 && IsOn(EventLevel.Informational, GmapEvents.Keywords.Shadows))
+        {
+            GmapEvents.Log.Unshadow(space, hangs, Since(begin));
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Notify(ulong space, ulong first, ulong last, uint kind, long begin)
+    {
+        if (IsOn(EventLevel.Informational, GmapEvents.Keywords.Notifiers))
+        {
+            GmapEvents.Log.Notify(space, first, last, kind, Since(begin));
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void ArenaGrowth(ulong bytes, ulong committed, ulong locked)
     {
         if (IsOn(EventLevel.Informational, GmapEvents.Keywords.Arena))

@@ -1,5 +1,8 @@
+using System;
+using System.Numerics;
 using System.Runtime.InteropServices;
 using System.Threading;
+using GmapNative.Memory;
 using GmapNative.Space;
 
 namespace GmapNative.Backing;
@@ -31,11 +34,17 @@ internal sealed unsafe class AsyncBacking : ISlotBacking
         _vector = (Kernel.Region*)NativeMemory.Alloc(VectorLength, (nuint)sizeof(Kernel.Region));
     }
 
-    /// <summary>The userfaultfd; -1 after <see cref="Close"/>.</summary>
+    /// <inheritdoc/>
     public int Descriptor => _fault;
 
+    /// <inheritdoc/>
+    public bool StopsStores => false;
+
+    /// <inheritdoc/>
+    public ulong BytesCharged => 0;
+
     /// <summary>Registers a slot's host memory. See <c>gmap_backing_attach</c> for the results.</summary>
-    public static int TryCreate(AddressSpace space, Slot slot, out AsyncBacking? backing, out string? complaint)
+    public static int TryCreate(AddressSpace space, Slot slot, out ISlotBacking? backing, out string? complaint)
     {
         backing = null;
         int status = Userfaultfd.TryOpen(out int fault, out int pagemap, out complaint);
@@ -44,25 +53,14 @@ internal sealed unsafe class AsyncBacking : ISlotBacking
             return status;
         }
         var created = new AsyncBacking(slot, space.Counters, fault, pagemap);
-        var registration = new Kernel.Registration
+        status = Userfaultfd.TryRegister(fault, slot, Kernel.RegisterWriteProtect, out complaint);
+        if (status != Status.Ok)
         {
-            Start = slot.HostAddress,
-            Length = slot.Size,
-            Mode = Kernel.RegisterWriteProtect,
-        };
-        // The kernel registers what it finds and passes over holes; what is mapped into them later would not be tracked.
-        bool mapped = Kernel.IsMapped(slot.HostAddress, slot.Size);
-        if (mapped && Kernel.Control(fault, Kernel.IoctlRegister, &registration) == 0)
-        {
-            backing = created;
-            return Status.Ok;
+            created.Close();
+            return status;
         }
-        bool busy = mapped && Kernel.LastError == Kernel.Busy;
-        created.Close();
-        complaint = busy
-            ? "The slot's memory is registered with another userfaultfd: detach that one first."
-            : "The slot's memory cannot be tracked: it must be mapped, and anonymous, shared or hugetlb memory.";
-        return busy ? Status.Busy : Status.Fault;
+        backing = created;
+        return Status.Ok;
     }
 
     /// <inheritdoc/>
@@ -77,43 +75,65 @@ internal sealed unsafe class AsyncBacking : ISlotBacking
     }
 
     /// <inheritdoc/>
+    public int Rearm(ulong firstPage, ulong pages) => Status.Ok; // what is not protected counts as written here
+
+    /// <inheritdoc/>
     public int Collect(ulong firstPage, ulong pages, bool rearm, Outlet into, out ulong found)
     {
-        found = 0;
         lock (_gate)
         {
-            ulong end = _start + ((firstPage + pages) << PageShift);
-            var scan = new Kernel.Scan
-            {
-                Size = (ulong)sizeof(Kernel.Scan),
-                Flags = Kernel.ScanChecksAsync | (rearm ? Kernel.ScanWriteProtects : 0),
-                Start = _start + (firstPage << PageShift),
-                End = end,
-                Vector = _vector,
-                VectorLength = VectorLength,
-                Mask = Kernel.CategoryWritten,
-                Return = Kernel.CategoryWritten,
-            };
-            while (scan.Start < end)
-            {
-                NativeMemory.Clear(_vector, VectorLength * (nuint)sizeof(Kernel.Region));
-                int regions = _fault < 0 ? -1 : Kernel.Control(_pagemap, Kernel.IoctlPagemapScan, &scan);
-                if (regions < 0 && _fault >= 0 && Kernel.LastError == Kernel.Interrupted)
-                {
-                    continue;
-                }
-                if (regions < 0)
-                {
-                    Tell.BackingTrouble("The written pages of a slot cannot be read: its memory was unmapped or unregistered.");
-                    found += _fault < 0 ? 0 : Pour(VectorLength, into); // re-protected before the scan failed: seen only here
-                    return Status.Fault; // unmapped or unregistered behind our back: what was found before is poured
-                }
-                SpaceCounters.Add(ref _counters.Mine.BackingScans);
-                found += Pour(regions, into);
-                scan.Start = scan.WalkEnd;
-            }
-            return Status.Ok;
+            return Scan(firstPage, pages, rearm, into, null, out found);
         }
+    }
+
+    /// <inheritdoc/>
+    public int Settle(DirtySink[] sinks, DirtySink own, out ulong others)
+    {
+        lock (_gate)
+        {
+            return Scan(0, _bytes >> PageShift, rearm: true, new Outlet(sinks, own, null), own, out others);
+        }
+    }
+
+    /// <summary>
+    /// Under the gate. <paramref name="restored"/>: the consumer that need not hear of the pages in its epoch, nor are they found; null:
+    /// the outlet says it all.
+    /// </summary>
+    private int Scan(ulong firstPage, ulong pages, bool rearm, in Outlet into, DirtySink? restored, out ulong found)
+    {
+        found = 0;
+        ulong end = _start + ((firstPage + pages) << PageShift);
+        uint room = (uint)Math.Min(VectorLength, pages + 1); // regions that so many pages can make, and one that the kernel leaves free
+        var scan = new Kernel.Scan
+        {
+            Size = (ulong)sizeof(Kernel.Scan),
+            Flags = Kernel.ScanChecksAsync | (rearm ? Kernel.ScanWriteProtects : 0),
+            Start = _start + (firstPage << PageShift),
+            End = end,
+            Vector = _vector,
+            VectorLength = room,
+            Mask = Kernel.CategoryWritten,
+            Return = Kernel.CategoryWritten,
+        };
+        while (scan.Start < end)
+        {
+            NativeMemory.Clear(_vector, room * (nuint)sizeof(Kernel.Region));
+            int regions = _fault < 0 ? -1 : Kernel.Control(_pagemap, Kernel.IoctlPagemapScan, &scan);
+            if (regions < 0 && _fault >= 0 && Kernel.LastError == Kernel.Interrupted)
+            {
+                continue;
+            }
+            if (regions < 0)
+            {
+                Tell.BackingTrouble("The written pages of a slot cannot be read: its memory was unmapped or unregistered.");
+                found += _fault < 0 ? 0 : Pour((int)room, into, restored); // re-protected before the scan failed: seen only here
+                return Status.Fault; // unmapped or unregistered behind our back: what was found before is poured
+            }
+            SpaceCounters.Add(ref _counters.Mine.BackingScans);
+            found += Pour(regions, into, restored);
+            scan.Start = scan.WalkEnd;
+        }
+        return Status.Ok;
     }
 
     /// <inheritdoc/>
@@ -134,7 +154,7 @@ internal sealed unsafe class AsyncBacking : ISlotBacking
         }
     }
 
-    private ulong Pour(int regions, Outlet into)
+    private ulong Pour(int regions, in Outlet into, DirtySink? restored)
     {
         ulong found = 0;
         for (int i = 0; i < regions; i++)
@@ -142,7 +162,14 @@ internal sealed unsafe class AsyncBacking : ISlotBacking
             ulong first = (_vector[i].Start - _start) >> PageShift;
             ulong count = (_vector[i].End - _vector[i].Start) >> PageShift;
             into.OrRange(first, count);
-            found += count;
+            for (ulong done = 0; restored is not null && done < count; done += 64)
+            {
+                ulong run = PinnedBitmap.RunMask(0, (int)Math.Min(64, count - done));
+                ulong other = run & ~restored.Epoch.Peek(first + done);
+                _ = other == 0 ? 0 : restored.Log.Or(first + done, other);
+                found += (ulong)BitOperations.PopCount(other);
+            }
+            found += restored is null ? count : 0;
         }
         return found;
     }

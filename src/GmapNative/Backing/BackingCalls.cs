@@ -7,42 +7,33 @@ namespace GmapNative.Backing;
 internal static class BackingCalls
 {
     /// <summary>See <c>gmap_backing_attach</c>.</summary>
-    public static int Attach(AddressSpace space, uint slotId, out AsyncBacking? backing)
+    public static int Attach(AddressSpace space, uint slotId, BackingRequest request, out ISlotBacking? backing)
     {
-        backing = null;
-        if (space.Epochs.IsCallerInside())
-        {
-            return Status.Deadlock;
-        }
-        int status;
-        string? complaint;
-        using (space.Configuration.Hold())
-        {
-            status = AttachLocked(space, slotId, out backing, out complaint);
-        }
-        if (complaint is not null)
-        {
-            Tell.BackingTrouble(complaint);
-            space.Engine.Log(LogLevel.Error, complaint); // no lock held (rule 8)
-        }
+        ISlotBacking? attached = null;
+        int status = Attachment.Run(
+            space, slotId, (slot, out complaint) => AttachLocked(space, slot, request, out attached, out complaint));
+        backing = attached;
         return status;
     }
 
-    private static int AttachLocked(AddressSpace space, uint slotId, out AsyncBacking? backing, out string? complaint)
+    private static int AttachLocked(
+        AddressSpace space, Slot old, in BackingRequest request, out ISlotBacking? backing, out string? complaint)
     {
         backing = null;
         complaint = null;
-        Slot? old = space.IsDead ? null : space.Map.ById(slotId);
-        if (old is null || old.Backing is not null)
-        {
-            return space.IsDead ? Status.BadHandle : old is null ? Status.NoEntry : Status.Busy;
-        }
-        if (space.Options.ByGeneration)
+        if (space.Options.ByGeneration && old.Backing is null)
         {
             return Status.NotSupported; // a slot has one truth (rule 21)
         }
-        int status = AsyncBacking.TryCreate(space, old, out AsyncBacking? created, out complaint);
-        status = status == Status.Ok && old.Tracking is not null ? created!.Arm() : status;
+        if (Attachment.IsBusy(space, old))
+        {
+            return Status.Busy;
+        }
+        int status = request.Synchronous
+            ? SyncBacking.TryCreate(space, old, request, out ISlotBacking? created, out complaint)
+            : AsyncBacking.TryCreate(space, old, out created, out complaint);
+        // Where stores stop, nobody answers them before the caller has the handle: all counts as written until it is first taken.
+        status = status == Status.Ok && old.Tracking is not null && !request.Synchronous ? created!.Arm() : status;
         if (status != Status.Ok)
         {
             created?.Close();
@@ -58,17 +49,13 @@ internal static class BackingCalls
             }
         }
         Slot slot = old with { Backing = created };
-        SlotMap map = space.Map.Without(old).With(slot);
-        space.Publish(map);
-        space.Epochs.WaitForCalls();
-        status = new RangeUnmapper(space, slot, map, insist: true).Unmap(slot.GuestAddress, slot.End, out _);
-        int grace = space.Limbo.GraceAndReclaim();
-        backing = created;
-        return status != Status.Ok ? status : grace;
+        status = Attachment.Publish(space, old, slot, () => Withdraw(space, slot, created!));
+        backing = status == Status.Busy ? null : created;
+        return status;
     }
 
     /// <summary>See <c>gmap_backing_detach</c>.</summary>
-    public static int Detach(AddressSpace space, AsyncBacking backing)
+    public static int Detach(AddressSpace space, ISlotBacking backing)
     {
         if (space.Epochs.IsCallerInside())
         {
@@ -81,35 +68,44 @@ internal static class BackingCalls
             {
                 return Status.BadHandle; // its slot or its space is gone, and took it along
             }
-            Lock? gate = old.Tracking?.Gate;
-            gate?.Take(); // not over the grace (rule 12): a harvest then may report a page twice, by tables and kernel
-            Slot slot = old with { Backing = null };
-            SlotMap map = space.Map.Without(old).With(slot);
-            space.Publish(map);
-            space.Epochs.WaitForCalls();
-            int status = Status.Ok;
-            if (slot.Tracking is not null)
-            {
-                _ = new SegmentWalk(space, slot).Take(slot.GuestAddress, slot.End, Outlet.None);
-                gate!.Exit();
-                status = space.Limbo.GraceAndReclaim();
-                gate.Take();
-                int collected = backing.Collect(0, slot.Pages, rearm: false, slot.Tracking.EveryoneCounted, out _);
-                if (status != Status.Ok || collected != Status.Ok)
-                {
-                    // Readers go on storing by old rights: the next harvest waits for them. Or the kernel cannot tell any more.
-                    slot.Tracking.Everyone.OrRange(0, slot.Pages);
-                }
-                status = status != Status.Ok ? status : collected;
-            }
-            backing.Close();
-            gate?.Exit();
-            return status;
+            return Withdraw(space, old, backing);
         }
     }
 
+    /// <summary>
+    /// The tables are the truth again: what was mapped meanwhile is armed, what the kernel saw goes to the logs. Under the configuration
+    /// lock.
+    /// </summary>
+    private static int Withdraw(AddressSpace space, Slot old, ISlotBacking backing)
+    {
+        Lock? gate = old.Tracking?.Gate;
+        gate?.Take(); // not over the grace (rule 12): a harvest then may report a page twice, by tables and kernel
+        Slot slot = old with { Backing = null };
+        SlotMap map = space.Map.Without(old).With(slot);
+        space.Publish(map);
+        space.Epochs.WaitForCalls();
+        int status = Status.Ok;
+        if (slot.Tracking is not null)
+        {
+            _ = new SegmentWalk(space, slot).Take(slot.GuestAddress, slot.End, Outlet.None);
+            gate!.Exit();
+            status = space.Limbo.GraceAndReclaim();
+            gate.Take();
+            int collected = backing.Collect(0, slot.Pages, rearm: false, slot.Tracking.EveryoneCounted, out _);
+            if (status != Status.Ok || collected != Status.Ok)
+            {
+                // Readers go on storing by old rights: the next harvest waits for them. Or the kernel cannot tell any more.
+                slot.Tracking.Everyone.OrRange(0, slot.Pages);
+            }
+            status = status != Status.Ok ? status : collected;
+        }
+        backing.Close();
+        gate?.Exit();
+        return status;
+    }
+
     /// <summary>The slot that a backing serves, or null.</summary>
-    public static Slot? SlotOf(AddressSpace space, AsyncBacking backing)
+    public static Slot? SlotOf(AddressSpace space, ISlotBacking backing)
     {
         foreach (Slot slot in space.Map.Slots)
         {

@@ -1,3 +1,4 @@
+using System;
 using System.Runtime.InteropServices;
 
 namespace GmapNative.Backing;
@@ -5,9 +6,15 @@ namespace GmapNative.Backing;
 /// <summary>The kernel's interfaces of this room: userfaultfd(2), PAGEMAP_SCAN of /proc/PID/pagemap. Numbers are Linux's ABI.</summary>
 internal static unsafe partial class Kernel
 {
+    /// <summary>Whether this is Linux: everything else here is called only there.</summary>
+    public static bool IsHere => OperatingSystem.IsLinux();
+
     public const int Interrupted = 4;       // EINTR
+    public const int TryAgain = 11;         // EAGAIN
     public const int NotPermitted = 1;      // EPERM
+    public const int OutOfMemory = 12;      // ENOMEM
     public const int Busy = 16;             // EBUSY
+    public const int Exists = 17;           // EEXIST
     public const int TableFull = 23;        // ENFILE
     public const int TooManyFiles = 24;     // EMFILE
 
@@ -19,6 +26,9 @@ internal static unsafe partial class Kernel
     public const nuint IoctlApi = 0xC018AA3F;
     public const nuint IoctlRegister = 0xC020AA00;
     public const nuint IoctlUnregister = 0x8010AA01;
+    public const nuint IoctlWake = 0x8010AA02;
+    public const nuint IoctlCopy = 0xC028AA03;
+    public const nuint IoctlZeroPages = 0xC020AA04;
     public const nuint IoctlWriteProtect = 0xC018AA06;
     public const nuint IoctlPagemapScan = 0xC0606610;
 
@@ -26,6 +36,7 @@ internal static unsafe partial class Kernel
     public const ulong FeatureSharedMemory = 1 << 12;
     public const ulong FeatureUnpopulated = 1 << 13;
     public const ulong FeatureAsync = 1 << 15;
+    public const ulong RegisterMissing = 1;
     public const ulong RegisterWriteProtect = 2;
     public const ulong WriteProtect = 1;
 
@@ -56,6 +67,25 @@ internal static unsafe partial class Kernel
         public ulong Start;
         public ulong Length;
         public ulong Mode;
+    }
+
+    /// <summary><c>struct uffdio_copy</c>.</summary>
+    public struct Copy
+    {
+        public ulong Target;
+        public ulong Source;
+        public ulong Length;
+        public ulong Mode;
+        public long Copied;
+    }
+
+    /// <summary><c>struct uffdio_zeropage</c>.</summary>
+    public struct ZeroPages
+    {
+        public ulong Start;
+        public ulong Length;
+        public ulong Mode;
+        public long Zeroed;
     }
 
     /// <summary><c>struct page_region</c>.</summary>
@@ -94,6 +124,46 @@ internal static unsafe partial class Kernel
 
     [LibraryImport("libc", EntryPoint = "msync", SetLastError = true)]
     private static partial int Synchronize(void* address, nuint bytes, int flags);
+
+    [LibraryImport("libc", EntryPoint = "read", SetLastError = true)]
+    public static partial nint Read(int descriptor, void* buffer, nuint bytes);
+
+    [LibraryImport("libc", EntryPoint = "write", SetLastError = true)]
+    public static partial nint Write(int descriptor, void* buffer, nuint bytes);
+
+    [LibraryImport("libc", EntryPoint = "eventfd", SetLastError = true)]
+    public static partial int OpenEvent(uint value, int flags);
+
+    [LibraryImport("libc", EntryPoint = "ppoll", SetLastError = true)]
+    private static partial int Poll(Waiting* waiting, nuint count, Time* timeout, void* signals);
+
+    /// <summary><c>struct pollfd</c>.</summary>
+    private struct Waiting
+    {
+        public int Descriptor;
+        public uint Events; // short wanted, short seen
+    }
+
+    /// <summary><c>struct timespec</c>.</summary>
+    private struct Time
+    {
+        public long Seconds;
+        public long Nanoseconds;
+    }
+
+    /// <summary>Waits until a descriptor can be read; not so: the other one can, the time is over, or a signal came.</summary>
+    public static bool WaitToRead(int descriptor, int other, ulong nanoseconds)
+    {
+        const uint readable = 1; // POLLIN
+        const uint seen = 0xFFFF0000;
+        const ulong second = 1_000_000_000;
+        Waiting* waiting = stackalloc Waiting[]
+        {
+            new Waiting { Descriptor = descriptor, Events = readable }, new Waiting { Descriptor = other, Events = readable },
+        };
+        var time = new Time { Seconds = (long)(nanoseconds / second), Nanoseconds = (long)(nanoseconds % second) };
+        return Poll(waiting, 2, &time, null) > 0 && (waiting[0].Events & seen) != 0;
+    }
 
     [LibraryImport("libc", EntryPoint = "close")]
     public static partial int Close(int descriptor);

@@ -48,5 +48,8 @@ internal readonly record struct Asce(ulong Value)
         _ => 0,
     };
 
+    /// <summary>Whether an address lies within what a full-length table of this type spans.</summary>
+    public static bool Reaches(TableType type, ulong address) => type == TableType.RegionFirst || address < SpanOf(type);
+
     public Asce WithOrigin(ulong origin) => new((Value & ~OriginMask) | (origin & OriginMask));
 }

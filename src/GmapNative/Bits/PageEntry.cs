@@ -39,6 +39,10 @@ internal readonly record struct PageEntry(ulong Value)
         new((frame & FrameMask) | Present | Readable | Young | (writable ? Writable : 0) |
             (writable && dirty ? Dirty | SoftDirty : Protect));
 
+    /// <summary>In a shadow: nobody but the library changes it, so it is not writable by software, and says P = 0 or not.</summary>
+    public static PageEntry OfShadow(ulong frame, bool writable) =>
+        new((frame & FrameMask) | Present | Readable | Young | (writable ? Dirty : Protect));
+
     /// <summary>
     /// What page 0 of a split leaf becomes; page i is this plus i * 4096. Frame, rights, I, P, IEP, dirty, soft-dirty, young
     /// and markers are the parent's (rule 16).
@@ -96,4 +100,16 @@ internal readonly record struct PageEntry(ulong Value)
     public PageEntry WithoutWritable => new(Value & ~Writable);
 
     public PageEntry WithWritable => new(Value | Writable);
+
+    /// <summary>An entry that asks before it is written.</summary>
+    public PageEntry WithProtect => new(Value | Protect);
+
+    public bool IsMarked => (Value & Markers) != 0;
+
+    /// <summary>
+    /// No longer watched. What is dirty and was protected only for that takes stores again, as other dirty pages do.
+    /// </summary>
+    public PageEntry WithoutMarkers => new(Value & ~Markers & ~(IsSoftDirty && IsDirty && IsWritable ? Protect : 0));
+
+    public PageEntry WithMarkers(bool shadow) => new((Value & ~Markers) | NotifyMarker | (shadow ? ShadowMarker : 0));
 }

@@ -1,8 +1,7 @@
 namespace GmapNative.Bits;
 
 /// <summary>
-/// Page-status-table entry, beside each page entry of a 4 KB page table (KVM's layout). Kept here with the other words;
-/// page tables with PGSTEs come later.
+/// Page-status-table entry, 2 KB behind each page entry of a 4 KB page table (KVM's layout).
 /// <code>
 ///  0      4  5    8  9 10     13 14    16                  32 33 34    38  40      48 49 50 51
 /// +------+--+----+--+--+--+--+--+--+----+-------------------+--+--+-----+---+-------+--+--+--+---+
@@ -31,6 +30,10 @@ internal readonly record struct Pgste(ulong Value)
     public const int ProgramShift = 32;
     public const int KeyShift = 56;
 
+    /// <summary>Fields that a machine looks at; the lock is momentary, the others are software's.</summary>
+    public const ulong HardwareMask = AccessKeyMask | FetchProtection | HostReferenced | HostChanged | GuestReferenced | GuestChanged
+        | LogicallyZero | NoDat | UsageMask;
+
     public bool IsLocked => (Value & Lock) != 0;
 
     /// <summary>0 stable, 1 unused, 2 potentially volatile, 3 volatile.</summary>
@@ -43,6 +46,11 @@ internal readonly record struct Pgste(ulong Value)
         ((Value & (AccessKeyMask | FetchProtection)) >> KeyShift)
         | ((Value & GuestReferenced) != 0 ? StorageKey.Referenced : 0u)
         | ((Value & GuestChanged) != 0 ? StorageKey.Changed : 0u)));
+
+    public Pgste WithoutLock => new(Value & ~Lock);
+
+    /// <summary>The bits of <paramref name="mask"/> from <paramref name="value"/>, the others as they are.</summary>
+    public Pgste With(ulong mask, ulong value) => new((Value & ~mask) | (value & mask));
 
     public Pgste WithUsage(int usage) => new((Value & ~UsageMask) | (((ulong)usage << UsageShift) & UsageMask));
 

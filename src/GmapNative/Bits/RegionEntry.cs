@@ -43,6 +43,10 @@ internal readonly record struct RegionEntry(ulong Value)
     public static RegionEntry Leaf(ulong frame, bool writable, bool dirty) =>
         new((frame & FrameMask) | ((ulong)TableType.RegionThird << 2) | SegmentEntry.LeafBits(writable, dirty));
 
+    /// <summary>In a shadow, as <see cref="PageEntry.OfShadow"/>.</summary>
+    public static RegionEntry OfShadow(ulong frame, bool writable) =>
+        new((frame & FrameMask) | ((ulong)TableType.RegionThird << 2) | (SegmentEntry.OfShadow(0, writable).Value));
+
     public ulong Origin => Value & OriginMask;
 
     public ulong Frame => Value & FrameMask;
@@ -57,13 +61,29 @@ internal readonly record struct RegionEntry(ulong Value)
 
     public int TableLength => (int)(Value & LengthMask);
 
-    public bool IsLeaf => !IsInvalid && (Value & FormatControl) != 0 && Level == TableType.RegionThird;
+    /// <summary>Maps 2 GB, also while it is aged.</summary>
+    public bool IsLeaf => Level == TableType.RegionThird && Bits.IsLeaf;
+
+    /// <summary>A leaf whose next use comes as a fault (rule 24).</summary>
+    public bool IsAged => IsLeaf && IsInvalid;
 
     public bool IsTable => !IsInvalid && !IsLeaf;
 
-    public bool IsHole => IsInvalid && Token.KindOf(Value) == Token.ProgramInterruption;
+    /// <summary>A token: neither a table nor a leaf.</summary>
+    public bool MapsNothing => IsInvalid && !IsLeaf;
 
-    public bool IsEmpty => IsInvalid && Token.KindOf(Value) == Token.None;
+    public bool IsHole => MapsNothing && Token.KindOf(Value) == Token.ProgramInterruption;
+
+    public bool IsEmpty => MapsNothing && Token.KindOf(Value) == Token.None;
+
+    /// <summary>What a leaf says besides its frame and level, where a 1 MB leaf says it.</summary>
+    public SegmentEntry Bits => new(Value);
+
+    /// <summary>
+    /// What segment 0 of a split leaf becomes; segment i is this plus i MB. Frame, rights, I, P, dirty, soft-dirty, young and markers are
+    /// the parent's (rule 33).
+    /// </summary>
+    public SegmentEntry FirstSegment => new(Value & ~TypeMask);
 
     public RegionEntry WithOrigin(ulong origin) => new((Value & ~OriginMask) | (origin & OriginMask));
 }

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using GmapNative.Bits;
 using GmapNative.Memory;
+using GmapNative.Shadow;
 using GmapNative.Space;
 using GmapNative.Tables;
 
@@ -11,9 +12,13 @@ namespace GmapNative.Diagnostics;
 /// Checks everything that must hold in the tables of spaces in which no call runs and no thread is in a section. Reads, changes nothing.
 /// </summary>
 /// <remarks>Not thread-safe: a checker is made for one check.</remarks>
-internal sealed class InvariantChecker
+internal sealed partial class InvariantChecker
 {
     private const ulong SmallestTable = 2 << 10; // of a page table; the others are multiples of it
+
+    private static readonly TableKind[] s_tables =
+        [TableKind.Page, TableKind.PagePgste, TableKind.Region, TableKind.Segment, TableKind.DenseBits, TableKind.Watch,
+            TableKind.RegionThird];
 
     private readonly Engine _engine;
     private readonly ulong _start;
@@ -32,12 +37,14 @@ internal sealed class InvariantChecker
     public static string? Check(Engine engine, params AddressSpace[] spaces)
     {
         var checker = new InvariantChecker(engine);
+        AddressSpace[] roots = spaces;
+        spaces = WithShadows(spaces);
         string? wrong = checker.CheckClosedSpace();
         foreach (AddressSpace space in spaces)
         {
             wrong ??= checker.CheckSpace(space);
         }
-        return wrong ?? checker.CheckTableCount(spaces) ?? checker.CheckBudget(spaces);
+        return wrong ?? checker.CheckHangs(roots) ?? checker.CheckTableCount(spaces) ?? checker.CheckBudget(spaces);
     }
 
     private unsafe string? CheckClosedSpace()
@@ -54,35 +61,66 @@ internal sealed class InvariantChecker
         {
             return $"ASCE {asce.Value:x} does not suit the limit {space.Limit:x}";
         }
-        if (asce.Type == TableType.Segment)
+        return CheckTable(space, asce.Origin, asce.Type, 0);
+    }
+
+    /// <summary>A table and what it designates, from its first address on.</summary>
+    private string? CheckTable(AddressSpace space, ulong origin, TableType type, ulong start)
+    {
+        if (type == TableType.Segment)
         {
-            return CheckSegmentTable(space, asce.Origin, 0);
+            return CheckSegmentTable(space, origin, start);
         }
-        string? wrong = Own(asce.Origin, TableKind.Region, "ASCE");
+        string? wrong = Own(origin, space.Tree.KindOf(type), $"{type} {start:x}");
         for (int i = 0; wrong is null && i < GuestAddress.TableEntries; i++)
         {
-            ulong address = (ulong)i << GuestAddress.RegionThirdShift;
-            RegionEntry entry = new RegionTable(asce.Origin).Load(i);
-            wrong = entry.IsTable
-                ? CheckRegionEntry(entry, address) ?? CheckSegmentTable(space, entry.Origin, address)
-                : Expect(entry.Value, RegionTable.Token(space.Map, address).Value, "region entry", address);
+            ulong address = start + ((ulong)i << GuestAddress.ShiftOf(type));
+            RegionEntry entry = new RegionTable(origin, type).Load(i);
+            if (space.Tree.KindOf(type) == TableKind.RegionThird)
+            {
+                wrong = CheckDeposit(space, new RegionTable(origin, type).Cell(i), address);
+            }
+            if (entry.IsLeaf)
+            {
+                wrong = space.Shadow is ShadowSpace shadow ? CheckShadowRegion(shadow, entry, address)
+                    : wrong ?? CheckRegionLeaf(space, new RegionTable(origin, type).Cell(i), entry, address);
+                continue;
+            }
+            ulong should = entry.IsTable ? RegionEntry.Table(type, entry.Origin).Value : RegionToken(space, type, address).Value;
+            wrong ??= Expect(entry.Value, should, $"{type} entry", address);
+            if (wrong is null && entry.IsTable)
+            {
+                wrong = CheckTable(space, entry.Origin, type - 1, address);
+            }
         }
         return wrong;
     }
 
-    private static string? CheckRegionEntry(RegionEntry entry, ulong address) =>
-        Expect(entry.Value, RegionEntry.Table(TableType.RegionThird, entry.Origin).Value, "region entry", address);
+    private static RegionEntry RegionToken(AddressSpace space, TableType type, ulong address)
+    {
+        ulong last = address + (GuestAddress.SpanOf(type) - 1);
+        foreach (Slot slot in space.Map.Slots)
+        {
+            if (slot.GuestAddress <= last && slot.End > address)
+            {
+                return RegionEntry.Empty(type);
+            }
+        }
+        return RegionEntry.Hole(type, Status.Addressing);
+    }
 
     private string? CheckSegmentTable(AddressSpace space, ulong origin, ulong regionBase)
     {
         string? wrong = Own(origin, TableKind.Segment, $"region {regionBase:x}")
-            ?? CheckDenseBits(space, new SegmentTable(origin), regionBase);
+            ?? CheckDenseBits(space, new SegmentTable(origin), regionBase)
+            ?? CheckWatchTables(space, new SegmentTable(origin), regionBase);
         for (int i = 0; wrong is null && i < GuestAddress.TableEntries; i++)
         {
             ulong segment = regionBase + ((ulong)i << GuestAddress.SegmentShift);
             SegmentCell cell = new SegmentTable(origin).Cell(i);
             SegmentEntry entry = cell.Load();
-            wrong = entry.IsLeaf ? CheckLeaf(space, cell, entry, segment)
+            wrong = space.Shadow is ShadowSpace shadow ? CheckShadowSegment(shadow, entry, segment)
+                : entry.IsLeaf ? CheckLeaf(space, cell, entry, segment)
                 : entry.IsTable ? CheckPageTable(space, cell, entry, segment)
                 : Expect(entry.Value, SegmentToken(space, segment).Value, "segment entry", segment);
         }
@@ -124,7 +162,7 @@ internal sealed class InvariantChecker
     {
         foreach (Slot slot in space.Map.Slots)
         {
-            if (slot.GuestAddress < segment + GuestAddress.SegmentSize && slot.End > segment)
+            if (slot.GuestAddress <= segment + (GuestAddress.SegmentSize - 1) && slot.End > segment)
             {
                 return SegmentEntry.Empty;
             }
@@ -145,7 +183,7 @@ internal sealed class InvariantChecker
             return $"{leaf} does not fit slot {slot}";
         }
         const ulong Never = SegmentEntry.AccessValidity | SegmentEntry.Special | SegmentEntry.InstructionExecutionProtection
-            | SegmentEntry.Common | SegmentEntry.TypeMask | SegmentEntry.NotifyMarker | SegmentEntry.ShadowMarker;
+            | SegmentEntry.Common | SegmentEntry.TypeMask;
         if ((entry.Value & Never) != 0 || (entry.Value & SegmentEntry.Present) == 0 || entry.Frame != slot.HostOf(segment))
         {
             return $"{leaf} is malformed or has another frame than {slot.HostOf(segment):x}";
@@ -154,18 +192,23 @@ internal sealed class InvariantChecker
         {
             return $"{leaf} is young and aged, or neither";
         }
-        return CheckRights(leaf, slot, entry.IsWritable, entry.IsProtected, entry.IsDirty, entry.IsSoftDirty)
+        return CheckWatchedLeaf(leaf, cell.Watch, entry)
+            ?? CheckRights(leaf, slot, entry.IsWritable, entry.IsProtected, entry.IsDirty, entry.IsSoftDirty)
             ?? (entry.IsSoftDirty && !slot.ByGeneration && cell.Summary != SegmentCell.AllLines
                 ? $"{leaf} is dirty, its summary word is {cell.Summary:x}" : null);
     }
 
     private string? CheckPageTable(AddressSpace space, SegmentCell cell, SegmentEntry entry, ulong segment)
     {
-        if (entry.IsLocked || entry.IsFrozen || entry.Value != SegmentEntry.Table(entry.TableOrigin, entry.IsSplit).Value)
+        SegmentEntry plain = SegmentEntry.Table(entry.TableOrigin, entry.IsSplit, entry.IsWatched);
+        if (entry.IsLocked || entry.IsFrozen || entry.Value != plain.Value)
         {
             return $"segment entry {entry.Value:x} at {segment:x} is locked, frozen or malformed";
         }
-        string? wrong = Own(entry.TableOrigin, TableKind.Page, $"segment {segment:x}");
+        string? wrong = Own(entry.TableOrigin, space.Tree.PageTables.Kind, $"segment {segment:x}")
+            ?? CheckPgstes(space, new PageTable(entry.TableOrigin), segment);
+        WatchSegment watch = cell.Watch;
+        wrong ??= watch.Any(WatchBits.All) && !entry.IsWatched ? $"segment {segment:x} has watched pages, its entry says it has not" : null;
         uint summary = cell.Summary;
         for (int i = 0; wrong is null && i < GuestAddress.PageTableEntries; i++)
         {
@@ -173,15 +216,31 @@ internal sealed class InvariantChecker
             PageEntry page = new PageTable(entry.TableOrigin).Load(i);
             wrong = page.IsInvalid && !page.IsAged
                 ? Expect(page.Value, TokenOf(space, address).Value, "page entry", address)
-                : CheckPage(space.Map.Find(address), page, address, (summary >> (i / PageTable.LinePages) & 1) != 0);
+                : CheckPage(space.Map.Find(address), page, address, (summary >> (i / PageTable.LinePages) & 1) != 0)
+                    ?? CheckWatchedPage(watch.Of(i), page, address, entry.IsWatched);
         }
         return wrong;
+    }
+
+    /// <summary>None is locked, and where there is no slot all are zero (rule 32).</summary>
+    private static string? CheckPgstes(AddressSpace space, PageTable table, ulong segment)
+    {
+        for (int i = 0; space.Tree.PageTables.HasPgstes && i < GuestAddress.PageTableEntries; i++)
+        {
+            ulong address = segment + ((ulong)i << GuestAddress.PageShift);
+            Pgste pgste = table.LoadPgste(i);
+            if (pgste.Value != 0 && space.Map.Find(address) is null)
+            {
+                return $"PGSTE {pgste.Value:x} at {address:x}, where there is no slot";
+            }
+        }
+        return null;
     }
 
     private static string? CheckPage(Slot? slot, PageEntry page, ulong address, bool summarized)
     {
         string entry = $"page {page.Value:x} at {address:x}";
-        const ulong Never = PageEntry.MustBeZero | PageEntry.InstructionExecutionProtection | PageEntry.Markers;
+        const ulong Never = PageEntry.MustBeZero | PageEntry.InstructionExecutionProtection;
         if (slot is null || (page.Value & Never) != 0 || !page.IsPresent || page.Frame != slot.HostOf(address))
         {
             return $"{entry} is malformed or not a page of slot {slot}";
@@ -189,6 +248,10 @@ internal sealed class InvariantChecker
         if (page.IsInvalid != ((page.Value & PageEntry.Young) == 0))
         {
             return $"{entry} is young and aged, or neither";
+        }
+        if (slot.Missing?.Lacks(slot.PageOf(address), 1) is true)
+        {
+            return $"{entry} maps a page that has not come (rule 38)";
         }
         return CheckRights(entry, slot, page.IsWritable, page.IsProtected, page.IsDirty, page.IsSoftDirty)
             ?? (page.IsSoftDirty && !slot.ByGeneration && !summarized ? $"{entry} is soft-dirty, its summary bit is clear" : null);
@@ -222,12 +285,12 @@ internal sealed class InvariantChecker
 
     private string? CheckTableCount(AddressSpace[] spaces)
     {
-        foreach (TableKind kind in (TableKind[])[TableKind.Page, TableKind.Region, TableKind.Segment, TableKind.DenseBits])
+        foreach (TableKind kind in s_tables)
         {
             long held = _reachable[(int)kind];
             foreach (AddressSpace space in spaces)
             {
-                held += space.Limbo.Count(kind);
+                held += space.Limbo.Count(kind) + (space.Shadow is ShadowSpace shadow ? shadow.CountRetired(kind) : 0);
             }
             if (held != _engine.Pool.Live(kind))
             {
@@ -257,6 +320,7 @@ internal sealed class InvariantChecker
             foreach (Slot slot in space.Map.Slots)
             {
                 logs += slot.Tracking is null ? 0 : (ulong)slot.Tracking.Sinks.Length * DirtySink.BytesFor(slot.Pages);
+                logs += (slot.Backing?.BytesCharged ?? 0) + (slot.Missing?.BytesCharged ?? 0);
             }
             foreach (IDirtyConsumer consumer in space.Consumers)
             {

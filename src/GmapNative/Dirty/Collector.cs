@@ -4,6 +4,17 @@ using GmapNative.Space;
 
 namespace GmapNative.Dirty;
 
+/// <summary>What a take does to the marks of what it takes.</summary>
+internal enum Rearm
+{
+    /// <summary>They stay.</summary>
+    No,
+    Yes,
+
+    /// <summary>Those of the kernel stay until <see cref="ISlotBacking.Settle"/>: what a restore copies would be marked again.</summary>
+    KernelLater,
+}
+
 /// <summary>
 /// Take and pour: brings what is dirty in the tables, or the kernel, and in a consumer's log into its epoch, and into the logs of the
 /// others (rules 10 to 12 and 25). What is in an epoch cannot be lost by a later failure.
@@ -14,7 +25,7 @@ internal static unsafe class Collector
     /// Everything of the range. <paramref name="any"/>: the epoch has something, and a grace is due; <paramref name="moves"/> tells
     /// whether something came since. The generation is bumped if there was anything.
     /// </summary>
-    public static int Collect(ref DirtyRange range, bool rearm, out bool any, out ulong moves)
+    public static int Collect(ref DirtyRange range, Rearm rearm, out bool any, out ulong moves)
     {
         any = false;
         moves = 0;
@@ -22,7 +33,7 @@ internal static unsafe class Collector
         using (range.Tracking.Hold())
         {
             // Straight into the epoch: what a leaf holds outside the range waits there for a harvest of its pages.
-            int status = rearm ? PourFreezing(ref range, out ulong found)
+            int status = rearm != Rearm.No ? PourFreezing(ref range, rearm, out ulong found)
                 : Pour(ref range, rearm: false, new Outlet(null, sink, sink.Epoch), out found);
             sink.Moves += found != 0 ? 1UL : 0;
             if (status == Status.Ok)
@@ -31,7 +42,7 @@ internal static unsafe class Collector
                 any = sink.Epoch.Any(range.First, range.Count);
                 moves = sink.Moves;
                 Bump(range, any && (found != 0 || !Probe.LeavesOut(Step.BumpForOwnTakeOnly)));
-                if (rearm)
+                if (rearm != Rearm.No)
                 {
                     range.Tracking.Rate.EndTake(range.First);
                 }
@@ -100,7 +111,7 @@ internal static unsafe class Collector
     }
 
     /// <summary>As <see cref="Pour"/>, re-arming, into the epoch. Dense segments are frozen (rule 20).</summary>
-    private static int PourFreezing(ref DirtyRange range, out ulong found)
+    private static int PourFreezing(ref DirtyRange range, Rearm rearm, out ulong found)
     {
         found = 0;
         DirtySink sink = range.Sink;
@@ -111,7 +122,9 @@ internal static unsafe class Collector
             status = range.Refresh();
             if (status == Status.Ok && range.Slot.Backing is not null)
             {
-                status = Pour(ref range, rearm: true, Taken(range, sink.Epoch), out ulong collected);
+                bool now = rearm != Rearm.KernelLater;
+                status = Pour(ref range, now, Taken(range, sink.Epoch), out ulong collected);
+                SpaceCounters.Add(ref range.Space.Counters.Mine.PagesTaken, now ? 0 : (long)collected);
                 found += collected;
             }
             else if (status == Status.Ok && range.Slot.ByGeneration)

@@ -8,7 +8,7 @@ namespace GmapNative.Dirty;
 
 /// <summary>
 /// One of any number of independent consumers of dirty pages, with a log and an epoch of its own in each slot (rule 25). Thread-safe;
-/// begin, read, commit and abort allocate nothing.
+/// begin, read, commit and abort allocate nothing, but for the commit after a slot went.
 /// </summary>
 /// <param name="space">The space; it cannot end while a consumer is open.</param>
 /// <param name="slot">The slot, or <see cref="AllSlots"/>.</param>
@@ -79,6 +79,25 @@ internal sealed unsafe partial class Consumer(AddressSpace space, uint slot, Con
 
     /// <summary>See <c>gmap_consumer_begin</c>.</summary>
     public int Begin(bool rearm, out ConsumerEpoch epoch)
+    {
+        WatchTally tally = space.Watches.Begin();
+        int status = BeginUntold(rearm ? Rearm.Yes : Rearm.No, out epoch);
+        Settle(tally);
+        return status;
+    }
+
+    /// <summary>Tells what was weakened in its slots (rule 29). In no section, with no lock.</summary>
+    public void Settle(in WatchTally tally)
+    {
+        Part[] parts = space.Watches.IsQuiet ? [] : Volatile.Read(ref _parts);
+        foreach (Part part in parts)
+        {
+            space.Watches.Settle(part.Slot.GuestAddress, part.Slot.End, tally);
+        }
+    }
+
+    /// <summary>The same for a caller that holds locks, and tells when it has let them go.</summary>
+    public int BeginUntold(Rearm rearm, out ConsumerEpoch epoch)
     {
         epoch = default;
         if (space.Epochs.IsCallerInside())
@@ -195,8 +214,7 @@ internal sealed unsafe partial class Consumer(AddressSpace space, uint slot, Con
                 Part part = _parts[i];
                 using (part.Tracking.Gate.Hold())
                 {
-                    part.Sink.Epoch.ClearRangeAlone(0, part.Pages);
-                    part.Sink.Epoch.Forget(0, part.Pages);
+                    part.Sink.Epoch.ClearAlone();
                     retired |= IsFinished(part);
                 }
             }
@@ -236,7 +254,7 @@ internal sealed unsafe partial class Consumer(AddressSpace space, uint slot, Con
         }
     }
 
-    private int Collect(Part[] parts, bool rearm, out bool any)
+    private int Collect(Part[] parts, Rearm rearm, out bool any)
     {
         any = false;
         int status = Status.Ok;

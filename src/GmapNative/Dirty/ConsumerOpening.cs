@@ -14,6 +14,8 @@ internal sealed unsafe partial class Consumer
         {
             return Status.Deadlock;
         }
+        WatchTally tally = space.Watches.Begin();
+        int status;
         using (space.Configuration.Hold())
         {
             if (space.IsDead || (slot != AllSlots && space.Map.ById(slot)?.Tracking is null))
@@ -21,16 +23,36 @@ internal sealed unsafe partial class Consumer
                 return space.IsDead ? Status.BadHandle : Status.NoEntry;
             }
             var opened = new Consumer(space, slot, kind);
-            int status = opened.Enlist();
+            status = opened.Enlist();
             if (status != Status.Ok)
             {
                 opened.Discharge();
-                return status;
             }
-            consumer = opened;
+            consumer = status == Status.Ok ? opened : null;
+            space.Stays.Enter(); // the space cannot end before its notifiers are told
         }
-        space.Engine.ReportLockRefusal(); // the space cannot end: it has a consumer
-        return Status.Ok;
+        if (!space.Watches.IsQuiet)
+        {
+            SettleAll(space, slot, tally);
+        }
+        space.Stays.Leave();
+        if (status == Status.Ok)
+        {
+            space.Engine.ReportLockRefusal(); // the space cannot end: it has a consumer
+        }
+        return status;
+    }
+
+    /// <summary>Tells what was weakened in the slots of a consumer that opens, or failed to (rule 29).</summary>
+    private static void SettleAll(AddressSpace space, uint wanted, in WatchTally tally)
+    {
+        foreach (Slot one in space.Map.Slots)
+        {
+            if (wanted == AllSlots || wanted == one.Id)
+            {
+                space.Watches.Settle(one.GuestAddress, one.End, tally);
+            }
+        }
     }
 
     /// <summary>See <c>gmap_consumer_close</c>.</summary>
@@ -84,7 +106,7 @@ internal sealed unsafe partial class Consumer
             else if (status == Status.Ok && !Probe.LeavesOut(Step.OpenTakesNothing))
             {
                 var range = new DirtyRange(space, part.Slot, part.Tracking, part.Tracking.BuiltIn, 0, part.Pages);
-                status = Collector.Collect(ref range, rearm: true, out _, out _);
+                status = Collector.Collect(ref range, Rearm.Yes, out _, out _);
             }
             Probe.At(Place.TakenForOthers);
             if (Probe.LeavesOut(Step.OpenJoinsLate))

@@ -85,10 +85,12 @@ internal static unsafe class Harvester
         {
             return Status.Deadlock;
         }
+        WatchTally tally = space.Watches.Begin();
         status = Collector.CollectBits(ref range, bitmap, out bool any, out ulong moves);
         Probe.At(Place.Collected);
         var handout = new Handout(End.Drop) { Bitmap = bitmap };
         status = any && status == Status.Ok ? Finish(ref range, ref handout, moves) : status;
+        space.Watches.Settle(range.Start, range.End, tally);
         Count(space, begin);
         return status;
     }
@@ -142,13 +144,20 @@ internal static unsafe class Harvester
         }
         long begin = Stopwatch.GetTimestamp();
         Tell.HarvestBegin(space.Number, range.Slot.Id, range.First, range.Count, (uint)flags);
-        int status = Collector.Collect(ref range, rearm: (flags & HarvestFlags.NoRearm) == 0, out bool any, out ulong moves);
+        WatchTally tally = space.Watches.Begin();
+        Rearm rearm = (flags & HarvestFlags.NoRearm) == 0 ? Rearm.Yes : Rearm.No;
+        int status = Collector.Collect(ref range, rearm, out bool any, out ulong moves);
         Probe.At(Place.Collected);
+        if (Probe.LeavesOut(Step.ToldBeforeGrace))
+        {
+            space.Watches.Settle(range.Start, range.End, tally);
+        }
         if (status == Status.Ok && !any && handout.End == End.Deliver)
         {
             Zero(handout.Bitmap, range.Count); // nothing found: no barrier, nobody waited for (rule 13)
         }
         status = any && status == Status.Ok ? Finish(ref range, ref handout, moves) : status;
+        space.Watches.Settle(range.Start, range.End, tally);
         Count(space, begin);
         SpaceCounters.Add(ref space.Counters.Mine.PagesHarvested, (long)handout.Dirty);
         Tell.HarvestEnd(space.Number, range.Slot.Id, handout.Dirty, begin, status);

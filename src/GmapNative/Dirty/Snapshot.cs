@@ -40,6 +40,10 @@ internal sealed unsafe class Snapshot
     public static int TryTake(AddressSpace space, out Snapshot? snapshot)
     {
         snapshot = null;
+        if (!space.IsDead && StopsStores(space.Map))
+        {
+            return Status.NotSupported;
+        }
         if (!space.IsDead && !IsWhole(space.Map))
         {
             return Status.Invalid; // before the consumer takes anything; looked at once more when slots are copied
@@ -71,17 +75,75 @@ internal sealed unsafe class Snapshot
         {
             return Status.Deadlock;
         }
+        if (_gate.IsHeldByCurrentThread)
+        {
+            return Status.Busy; // in a callback of a notifier that a restore tells
+        }
+        WatchTally tally = _space.Watches.Begin();
+        (bool tried, bool begun) = (false, false);
+        int status = Status.TryAgain;
         using (_gate.Hold())
+        {
+            while (status == Status.TryAgain)
+            {
+                status = TryRestore(ref tried, ref begun, ref pages, out ulong asks);
+                // With no lock but the snapshot's own: it counts as in use.
+                _consumer.Settle(tally);
+                int told = status == Status.TryAgain ? _space.Watches.SettleWrite(asks, byHost: true) : Status.Ok;
+                status = told != Status.Ok ? told : status;
+            }
+            return tried && status != Status.Ok ? GiveBack(status) : status;
+        }
+    }
+
+    /// <summary>
+    /// Puts everything back; <see cref="Status.TryAgain"/>: nothing is copied, since a page is to be told first (rule 30).
+    /// </summary>
+    private int TryRestore(ref bool tried, ref bool begun, ref ulong pages, out ulong asks)
+    {
+        asks = 0;
         using (_space.Configuration.Hold()) // a slot that is deleted is no longer used when that returns, and its logs are gone
         {
             int status = Check();
-            status = status == Status.Ok ? _consumer.Begin(rearm: true, out _) : status;
+            if (status == Status.Ok && !begun)
+            {
+                tried = true;
+                status = _consumer.BeginUntold(Rearm.KernelLater, out _);
+                begun = status == Status.Ok;
+            }
+            if (status == Status.Ok && Asks(out asks))
+            {
+                return Status.TryAgain;
+            }
             for (int i = 0; status == Status.Ok && i < _images.Length; i++)
             {
                 status = Restore(_images[i], ref pages);
             }
-            return status != Status.Ok ? GiveBack(status) : _consumer.Commit();
+            status = status == Status.Ok ? Settle() : status;
+            return status == Status.Ok ? _consumer.Commit() : status;
         }
+    }
+
+    /// <summary>Whether a page that is to be copied is armed for a write, or just told. Under the configuration lock.</summary>
+    private bool Asks(out ulong asks)
+    {
+        asks = 0;
+        int section = LibrarySections.Enter();
+        bool found = false;
+        for (int i = 0; !found && i < _images.Length; i++)
+        {
+            Slot slot = _images[i].Slot;
+            DirtySink? sink = _space.Watches.Knows(slot.GuestAddress, slot.End) ? _consumer.SinkOf(slot.Tracking!) : null;
+            for (ulong at = sink?.Epoch.Skip(0, slot.Pages) ?? slot.Pages; at < slot.Pages && !found; at = sink!.Epoch.Skip(at, slot.Pages))
+            {
+                bool copies = (sink!.Epoch.Peek(at) & 1) != 0;
+                ulong address = slot.GuestAddress + (at << GuestAddress.PageShift);
+                found = copies && _space.Watches.FindAsking(address, GuestAddress.PageSize, out asks);
+                at++;
+            }
+        }
+        LibrarySections.Leave(section);
+        return found;
     }
 
     /// <summary>See <c>gmap_snapshot_verify</c>.</summary>
@@ -91,6 +153,10 @@ internal sealed unsafe class Snapshot
         if (_space.Epochs.IsCallerInside())
         {
             return Status.Deadlock; // who has one of the locks may wait for it
+        }
+        if (_gate.IsHeldByCurrentThread)
+        {
+            return Status.Busy;
         }
         using (_gate.Hold())
         using (_space.Configuration.Hold())
@@ -111,7 +177,7 @@ internal sealed unsafe class Snapshot
     /// <summary>See <c>gmap_snapshot_free</c>.</summary>
     public int Free()
     {
-        if (!_gate.TryEnter())
+        if (_gate.IsHeldByCurrentThread || !_gate.TryEnter())
         {
             return Status.Busy; // a restore reads the epoch and the copies, long after its wait
         }
@@ -133,6 +199,18 @@ internal sealed unsafe class Snapshot
         finally
         {
             _gate.Exit();
+        }
+    }
+
+    /// <summary>Of a read-only slot: its memory may be read-only too, and is written only where it is not as it should be.</summary>
+    private static void CopyChanged(Image image, ulong first, ulong end)
+    {
+        for (ulong page = first; page < end; page++)
+        {
+            if (!PageAt(image.At(page)).SequenceEqual(PageAt(image.GuestAt(page))))
+            {
+                Buffer.MemoryCopy(image.At(page), image.GuestAt(page), GuestAddress.PageSize, GuestAddress.PageSize);
+            }
         }
     }
 
@@ -197,12 +275,29 @@ internal sealed unsafe class Snapshot
                 return Status.NoEntry;
             }
         }
-        return Status.Ok;
+        return StopsStores(_space.Map) ? Status.NotSupported : Status.Ok; // it would wait for itself, with locks held
     }
 
+    private static bool StopsStores(SlotMap map)
+    {
+        foreach (Slot slot in map.Slots)
+        {
+            if (slot.Backing is { StopsStores: true } || slot.Missing is not null)
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// <summary>After a failure: what was to be put back comes with the next epoch, and a kernel that tracks is told so.</summary>
     private int GiveBack(int status)
     {
-        _ = _consumer.Abort(); // if it had begun: the pages come with the next epoch
+        using (_space.Configuration.Hold())
+        {
+            _ = Settle();
+        }
+        _ = _consumer.Abort(); // if it had begun
         return status;
     }
 
@@ -212,6 +307,7 @@ internal sealed unsafe class Snapshot
         DirtySink? sink = _consumer.SinkOf(image.Slot.Tracking!);
         ulong end = image.Slot.Pages;
         int status = sink is null ? Status.NoEntry : Status.Ok;
+        bool readOnly = _space.Map.ById(image.Slot.Id) is { IsReadOnly: true };
         for (ulong at = sink?.Epoch.Skip(0, end) ?? end; at < end && status == Status.Ok; at = sink!.Epoch.Skip(at + 64, end))
         {
             at &= ~63UL;
@@ -224,32 +320,52 @@ internal sealed unsafe class Snapshot
                 left &= ~PinnedBitmap.RunMask(from, length);
                 ulong first = at + (ulong)from;
                 ulong bytes = (ulong)length << GuestAddress.PageShift;
-                Buffer.MemoryCopy(image.At(first), image.GuestAt(first), bytes, bytes);
-                status = Tell(image, sink, first, (ulong)length);
+                if (readOnly)
+                {
+                    CopyChanged(image, first, first + (ulong)length);
+                }
+                else
+                {
+                    Buffer.MemoryCopy(image.At(first), image.GuestAt(first), bytes, bytes);
+                }
+                Tell(image, sink, first, (ulong)length);
             }
         }
         return status;
     }
 
-    /// <summary>After the copy (rule 15). A kernel that tracks the slot saw it as well, and is told that we know.</summary>
-    private int Tell(Image image, DirtySink sink, ulong first, ulong count)
+    /// <summary>After the copy (rule 15): the other consumers hear of it.</summary>
+    private static void Tell(Image image, DirtySink sink, ulong first, ulong count)
     {
         if (Probe.LeavesOut(Step.RestoreUntold))
         {
-            return Status.Ok;
+            return;
         }
-        SlotTracking tracking = image.Slot.Tracking!;
-        ISlotBacking? backing = _space.Map.ById(image.Slot.Id)?.Backing;
-        if (backing is null)
+        int section = LibrarySections.Enter();
+        new Outlet(image.Slot.Tracking!.Sinks, sink, null).OrRange(first, count);
+        LibrarySections.Leave(section);
+    }
+
+    /// <summary>
+    /// A kernel that tracks slots saw the guest's stores and ours: one look at each protects all of it again. Of the slots that came to
+    /// log after the snapshot, too.
+    /// </summary>
+    private int Settle()
+    {
+        int status = Status.Ok;
+        foreach (Slot slot in _space.Map.Slots)
         {
-            int section = LibrarySections.Enter();
-            new Outlet(tracking.Sinks, sink, null).OrRange(first, count);
-            LibrarySections.Leave(section);
-            return Status.Ok;
+            DirtySink? sink = slot is { Backing: not null, Tracking: not null } ? _consumer.SinkOf(slot.Tracking) : null;
+            if (sink is not null && sink.Epoch.Any(0, slot.Pages))
+            {
+                using (slot.Tracking!.Hold())
+                {
+                    int settled = slot.Backing!.Settle(slot.Tracking.Sinks, sink, out ulong others);
+                    SpaceCounters.Add(ref _space.Counters.Mine.PagesTaken, (long)others);
+                    status = status == Status.Ok ? settled : status;
+                }
+            }
         }
-        using (tracking.Hold())
-        {
-            return backing.Collect(first, count, rearm: true, new Outlet(tracking.Sinks, sink, null), out _);
-        }
+        return status;
     }
 }

@@ -13,7 +13,7 @@ internal sealed class Arena : IDisposable
     public const ulong MinimumLimit = 256 << 10;
     public const ulong MaximumLimit = 1UL << 40;
     private const nuint LargestStep = 2 << 20;
-    private const string LockRefusal = "lock: RLIMIT_MEMLOCK";
+    private const string LockRefusal = "lock: the limit of the system";
 
     private readonly GuardedRegion _region;
     private readonly bool _requireLock;

@@ -25,6 +25,7 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
 #pragma warning restore IDE1006
 
     private readonly ViewList _views = new();
+    private Epochs[] _covered = []; // replaced as a whole
     private long _gracePeriods;
     private long _graceNanoseconds;
 
@@ -33,6 +34,15 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
     public long GraceNanoseconds => Volatile.Read(ref _graceNanoseconds);
 
     public int ViewCount => _views.All.Length;
+
+    /// <summary>
+    /// Called at the beginning of each grace, before anybody is waited for; may take locks behind those that the caller has, waits for
+    /// nothing. Null: nothing is to be done. What it returns <see cref="AfterGrace"/> is told.
+    /// </summary>
+    public Func<ulong>? BeforeGrace { get; set; }
+
+    /// <summary>Called at the end of a grace that everybody has answered, under the same rules.</summary>
+    public Action<ulong>? AfterGrace { get; set; }
 
     /// <summary>The space's number, for events.</summary>
     public ulong Space { get; init; }
@@ -47,6 +57,22 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
     {
         _views.Remove(view);
         everywhere.Remove(view);
+    }
+
+    /// <summary>
+    /// From now on, or no longer, whoever waits for grace here waits for the views of another space, too: a shadow's readers use memory of
+    /// its root.
+    /// </summary>
+    public void Cover(Epochs other, bool covers)
+    {
+        Epochs[] before;
+        Epochs[] after;
+        do
+        {
+            before = Volatile.Read(ref _covered);
+            after = covers ? [.. before, other] : Array.FindAll(before, one => one != other);
+        }
+        while (Interlocked.CompareExchange(ref _covered, after, before) != before);
     }
 
     /// <summary>
@@ -85,20 +111,22 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
     /// <summary>The same with a time of its own; 0: for ever.</summary>
     public int WaitForGrace(ulong timeout, bool bumped = false)
     {
+        ulong begun = BeforeGrace?.Invoke() ?? 0;
         long start = Clock.Now;
         ulong since = bumped ? Volatile.Read(ref words->Generation) : NotTold;
         since -= Probe.LeavesOut(Step.AnswerOfBefore) ? 1UL : 0;
         Interlocked.Increment(ref _gracePeriods);
         int status = ProcessBarrier.Issue() ? WaitForLibrary(start, timeout) : Status.NotPermitted;
-        foreach (View view in _views.All)
+        status = WaitForViews(status, start, timeout, since);
+        foreach (Epochs covered in Probe.LeavesOut(Step.ShadowReadersNotCovered) ? [] : Volatile.Read(ref _covered))
         {
-            if (status != Status.Ok)
-            {
-                break;
-            }
-            status = WaitForView(view, start, timeout, ref since);
+            status = covered.WaitForViews(status, start, timeout, NotTold); // they poll a generation of their own
         }
         long waited = Clock.Since(start);
+        if (status == Status.Ok)
+        {
+            AfterGrace?.Invoke(begun);
+        }
         Interlocked.Add(ref _graceNanoseconds, waited);
         Probe.At(Place.GraceEnded);
         Tell.GraceWait(Space, waited, status);
@@ -118,11 +146,34 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
         long start = Clock.Now;
         _ = ProcessBarrier.Issue();
         _ = WaitForLibrary(start, 0);
+        WaitForFaults(start);
+        foreach (Epochs covered in Volatile.Read(ref _covered))
+        {
+            covered.WaitForFaults(start);
+        }
+        Probe.At(Place.CallsEnded);
+    }
+
+    private void WaitForFaults(long start)
+    {
         foreach (View view in _views.All)
         {
             _ = WaitForWord(ref view.CallWord, start, 0);
         }
-        Probe.At(Place.CallsEnded);
+    }
+
+    /// <summary>Waits for each view's section, unless it is over with <paramref name="status"/> already.</summary>
+    private int WaitForViews(int status, long start, ulong timeout, ulong since)
+    {
+        foreach (View view in _views.All)
+        {
+            if (status != Status.Ok)
+            {
+                break;
+            }
+            status = WaitForView(view, start, timeout, ref since);
+        }
+        return status;
     }
 
     private static int WaitForLibrary(long start, ulong timeout)
@@ -221,11 +272,11 @@ internal sealed unsafe class Epochs(ulong timeoutNanoseconds, Action<ulong>? kic
             }
             if (elapsed < YieldNanoseconds)
             {
-                _ = Libc.Yield();
+                HostSystem.Current.Yield();
             }
             else
             {
-                Libc.SleepNanoseconds(SleepNanoseconds);
+                HostSystem.Current.Sleep(SleepNanoseconds);
             }
             return Status.Ok;
         }

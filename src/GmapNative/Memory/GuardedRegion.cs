@@ -1,5 +1,4 @@
 using System;
-using System.Runtime.InteropServices;
 
 namespace GmapNative.Memory;
 
@@ -9,7 +8,6 @@ namespace GmapNative.Memory;
 internal sealed class GuardedRegion : IDisposable
 {
     private const nuint Alignment = 2 << 20;
-    private const int OutOfMemory = 12;
 
     private readonly nint _mapping;
     private readonly nuint _mappingBytes;
@@ -35,32 +33,24 @@ internal sealed class GuardedRegion : IDisposable
     {
         // One alignment unit in front (the guard, at least a page of it is left) and a guard behind.
         nuint mappingBytes = bytes + (2 * Alignment);
-        nint mapping = Libc.Map(0, mappingBytes, Libc.ProtNone, Libc.MapPrivate | Libc.MapAnonymous | Libc.MapNoReserve, -1, 0);
-        if (mapping == Libc.MapFailed)
+        nint mapping = HostSystem.Current.TryReserve(mappingBytes);
+        if (mapping == 0)
         {
             return null;
         }
         nint start = (nint)(((nuint)mapping + Alignment) & ~(Alignment - 1));
-        if (Libc.Advise(mapping, mappingBytes, Libc.AdviseDontFork) != 0)
-        {
-            _ = Libc.Unmap(mapping, mappingBytes);
-            return null;
-        }
-        _ = Libc.Advise(start, bytes, sparse ? Libc.AdviseNoHugePage : Libc.AdviseHugePage); // a kernel without huge pages may refuse it
+        HostSystem.Current.AdviseHugePages(start, bytes, sparse);
         return new GuardedRegion(mapping, mappingBytes, start, bytes);
     }
 
-    /// <summary>Makes a part usable, zeroed. False where the kernel has no memory for it; nothing changed then.</summary>
-    public bool TryCommit(nuint offset, nuint bytes) => Libc.Protect(Start + (nint)offset, bytes, Libc.ProtReadWrite) == 0;
+    /// <summary>Makes a part usable, zeroed. False where the machine has no memory for it; nothing changed then.</summary>
+    public bool TryCommit(nuint offset, nuint bytes) => HostSystem.Current.TryCommit(Start + (nint)offset, bytes);
 
     /// <summary>Takes a part out of use again.</summary>
-    public void Decommit(nuint offset, nuint bytes) => _ = Libc.Protect(Start + (nint)offset, bytes, Libc.ProtNone);
+    public void Decommit(nuint offset, nuint bytes) => HostSystem.Current.Decommit(Start + (nint)offset, bytes);
 
     /// <summary>Locks a committed part in memory. False where a limit or a permission refuses it.</summary>
-    public bool TryLock(nuint offset, nuint bytes) => Libc.LockPages(Start + (nint)offset, bytes) == 0;
+    public bool TryLock(nuint offset, nuint bytes) => HostSystem.Current.TryLock(Start + (nint)offset, bytes);
 
-    /// <summary>Whether the last refusal was for lack of memory rather than of permission.</summary>
-    public static bool LastErrorIsOutOfMemory => Marshal.GetLastPInvokeError() == OutOfMemory;
-
-    public void Dispose() => _ = Libc.Unmap(_mapping, _mappingBytes);
+    public void Dispose() => HostSystem.Current.Release(_mapping, _mappingBytes);
 }

@@ -10,6 +10,10 @@ namespace GmapNative.Memory;
 internal static unsafe class LibrarySections
 {
     public const int Count = 32;
+
+    /// <summary>A section of the caller's that it does not tell.</summary>
+    public const int Unknown = -1;
+
     private const int LineBytes = 128;
 
     // Zeroed by hand, cache-line pairs of their own, alive as long as the process.
@@ -46,7 +50,7 @@ internal static unsafe class LibrarySections
             while (View.IsInside(seen) && Volatile.Read(ref Word(slot)) == seen)
             {
                 Probe.At(Place.Waiting);
-                _ = Libc.Yield();
+                HostSystem.Current.Yield();
             }
         }
     }

@@ -8,16 +8,19 @@ namespace GmapNative.Memory;
 
 /// <summary>
 /// One bit a page in pinned memory: a slot's log or epoch. Every method is atomic per word and may run beside any other, except where
-/// said. One bit more for each block of 64 words says that a word of it may not be zero: whoever sets a bit sets the word first and
+/// said. One bit more for each block of 8 or 64 words says that a word of it may not be zero: whoever sets a bit sets the word first and
 /// the block's bit after it, and a clean guest costs next to nothing to look through.
 /// </summary>
 internal sealed unsafe partial class PinnedBitmap
 {
     private const int WordBits = 64;
-    private const int BlockWords = 64;
 
-    /// <summary>Bits of a block.</summary>
-    public const ulong BlockBits = WordBits * BlockWords;
+    /// <summary>Words of a block of a log, and of an epoch: a cache line.</summary>
+    private const int LogShift = 6;
+    private const int LineShift = 3;
+
+    /// <summary>Bits of a block of an epoch.</summary>
+    public const ulong LineBits = WordBits << LineShift;
 
     private readonly Arena _arena;
     private readonly GuardedRegion _region;
@@ -25,7 +28,9 @@ internal sealed unsafe partial class PinnedBitmap
     private readonly ulong* _words;  // start of _region: page aligned, alive until Free
     private readonly ulong* _blocks; // behind them in the same region
 
-    private PinnedBitmap(Arena arena, GuardedRegion region, bool locked, ulong bits)
+    private readonly int _shift;     // of the words of a block
+
+    private PinnedBitmap(Arena arena, GuardedRegion region, bool locked, ulong bits, int shift)
     {
         _arena = arena;
         _region = region;
@@ -33,19 +38,38 @@ internal sealed unsafe partial class PinnedBitmap
         _words = (ulong*)region.Start;
         _blocks = _words + WordsFor(bits);
         Bits = bits;
+        _shift = shift;
     }
 
     public ulong Bits { get; }
 
-    /// <summary>What a bitmap takes: whole pages.</summary>
-    public static ulong BytesFor(ulong bits) =>
-        (((WordsFor(bits) + WordsFor((bits + BlockBits - 1) / BlockBits)) * sizeof(ulong)) + 4095) & ~4095UL;
+    private ulong Blocks => (WordsFor(Bits) + BlockWords - 1) >> _shift;
 
-    /// <summary>All clear; null when the arena's budget is exhausted.</summary>
-    public static PinnedBitmap? TryCreate(Arena arena, ulong bits)
+    private ulong BlockWords => 1UL << _shift;
+
+    /// <summary>The block of a bit.</summary>
+    private ulong BlockOf(ulong bit) => (bit / WordBits) >> _shift;
+
+    /// <summary>Bits of a block.</summary>
+    private ulong BlockBits => (ulong)WordBits << _shift;
+
+    /// <summary>What a bitmap takes: whole pages.</summary>
+    /// <param name="bits">Pages.</param>
+    /// <param name="lines">A block is a cache line.</param>
+    public static ulong BytesFor(ulong bits, bool lines)
     {
-        GuardedRegion? region = arena.TryTakeRegion((nuint)BytesFor(bits), out bool locked);
-        return region is null ? null : new PinnedBitmap(arena, region, locked, bits);
+        ulong blockBits = (ulong)WordBits << (lines ? LineShift : LogShift);
+        return (((WordsFor(bits) + WordsFor((bits + blockBits - 1) / blockBits)) * sizeof(ulong)) + 4095) & ~4095UL;
+    }
+
+    /// <summary>
+    /// All clear; null when the arena's budget is exhausted. With a block for each cache line (<paramref name="lines"/>) it is handed out
+    /// faster, with large ones many marks need one bit.
+    /// </summary>
+    public static PinnedBitmap? TryCreate(Arena arena, ulong bits, bool lines = false)
+    {
+        GuardedRegion? region = arena.TryTakeRegion((nuint)BytesFor(bits, lines), out bool locked);
+        return region is null ? null : new PinnedBitmap(arena, region, locked, bits, lines ? LineShift : LogShift);
     }
 
     /// <summary>Returns the memory. The caller knows that nobody uses it any more (grace).</summary>
@@ -89,7 +113,7 @@ internal sealed unsafe partial class PinnedBitmap
                 OrAlone(first + ((ulong)i * WordBits), masks[i]);
             }
         }
-        for (ulong block = index / BlockWords; block <= (index + (ulong)masks.Length - 1) / BlockWords; block++)
+        for (ulong block = index >> _shift; block <= (index + (ulong)masks.Length - 1) >> _shift; block++)
         {
             _blocks[block / WordBits] |= 1UL << (int)(block % WordBits);
         }
@@ -121,16 +145,6 @@ internal sealed unsafe partial class PinnedBitmap
         }
     }
 
-    /// <summary>Clears a run of bits without locked instructions: while nobody else changes the bitmap.</summary>
-    public void ClearRangeAlone(ulong first, ulong count)
-    {
-        ulong end = first + count;
-        for (ulong at = Skip(first, end); at < end; at = Skip((at | (WordBits - 1)) + 1, end))
-        {
-            _words[at / WordBits] &= ~RunMask((int)(at % WordBits), (int)Math.Min(WordBits - (at % WordBits), end - at));
-        }
-    }
-
     /// <summary>How many bits of a run are set.</summary>
     public ulong Count(ulong first, ulong count)
     {
@@ -148,7 +162,7 @@ internal sealed unsafe partial class PinnedBitmap
     public void SetAll()
     {
         Fill(_words, Bits);
-        Fill(_blocks, (Bits + BlockBits - 1) / BlockBits);
+        Fill(_blocks, Blocks);
     }
 
     /// <summary>Clears bits first..first+63 where <paramref name="mask"/> has ones.</summary>
@@ -176,7 +190,7 @@ internal sealed unsafe partial class PinnedBitmap
     /// <summary>As <see cref="Peek"/>; where its block is clear the word is not looked at.</summary>
     public ulong PeekSparse(ulong first)
     {
-        ulong block = first / BlockBits;
+        ulong block = BlockOf(first);
         bool blank = first % WordBits == 0 && (Volatile.Read(ref _blocks[block / WordBits]) >> (int)(block % WordBits) & 1) == 0;
         return blank ? 0 : Peek(first);
     }
@@ -193,12 +207,12 @@ internal sealed unsafe partial class PinnedBitmap
         {
             ulong stop = Math.Min(end, (at | (BlockBits - 1)) + 1);
             ulong begin = at & ~(BlockBits - 1);
-            bool whole = begin >= first && (stop % BlockBits == 0 || stop >= Bits);
+            bool whole = begin >= first && ((stop & (BlockBits - 1)) == 0 || stop >= Bits);
             if (whole)
             {
                 if (!Probe.LeavesOut(Step.BlockForgottenLate))
                 {
-                    ForgetBlock(at / BlockBits); // before its words are looked at: who sets one after the look sets it again
+                    ForgetBlock(BlockOf(at)); // before its words are looked at: who sets one after the look sets it again
                 }
                 Probe.At(Place.BlockForgotten);
                 at = begin;
@@ -217,7 +231,7 @@ internal sealed unsafe partial class PinnedBitmap
             }
             if (whole && Probe.LeavesOut(Step.BlockForgottenLate))
             {
-                ForgetBlock((stop - 1) / BlockBits);
+                ForgetBlock(BlockOf(stop - 1));
             }
             at = Skip(stop, end);
         }
@@ -247,7 +261,7 @@ internal sealed unsafe partial class PinnedBitmap
     {
         for (ulong at = first; at < end; at = (at | (BlockBits - 1)) + 1)
         {
-            at = Math.Max(at, NextBlock(at / BlockBits) * BlockBits);
+            at = Math.Max(at, NextBlock(BlockOf(at)) * BlockBits);
             if (at >= end)
             {
                 break;
@@ -261,18 +275,6 @@ internal sealed unsafe partial class PinnedBitmap
             }
         }
         return end;
-    }
-
-    /// <summary>
-    /// Tells that first..first+count-1 is clear now, so that the next look passes it over. Only while nobody sets bits.
-    /// </summary>
-    public void Forget(ulong first, ulong count)
-    {
-        ulong end = first + count == Bits ? (Bits + BlockBits - 1) / BlockBits : (first + count) / BlockBits;
-        for (ulong block = NextBlock((first + BlockBits - 1) / BlockBits); block < end; block = NextBlock(block + 1))
-        {
-            ForgetBlock(block);
-        }
     }
 
     /// <summary>Brings the word of a bit near, for a pour that comes soon.</summary>
@@ -310,7 +312,7 @@ internal sealed unsafe partial class PinnedBitmap
         // Always the locked form: it is also the fence between the marker's store and its mark (rule 15), and between the word and
         // the look at the block's bit.
         ulong before = Interlocked.Or(ref _words[index], mask);
-        ulong block = index / BlockWords;
+        ulong block = index >> _shift;
         ulong bit = 1UL << (int)(block % WordBits);
         Probe.At(Place.WordMarked);
         if ((Volatile.Read(ref _blocks[block / WordBits]) & bit) == 0)
@@ -324,29 +326,39 @@ internal sealed unsafe partial class PinnedBitmap
     private void OrWordAlone(ulong index, ulong mask)
     {
         _words[index] |= mask;
-        ulong block = index / BlockWords;
+        ulong block = index >> _shift;
         _blocks[block / WordBits] |= 1UL << (int)(block % WordBits);
     }
 
     private void ForgetBlock(ulong block) => Interlocked.And(ref _blocks[block / WordBits], ~(1UL << (int)(block % WordBits)));
 
-    /// <summary>Whether the blocks of a run are known to be clear.</summary>
-    public bool IsBlank(ulong first, ulong count) => NextBlock(first / BlockBits) * BlockBits >= first + count;
+    /// <summary>Whether the blocks of a run (not empty) are known to be clear.</summary>
+    public bool IsBlank(ulong first, ulong count)
+    {
+        ulong end = BlockOf(first + count - 1) + 1;
+        return NextBlock(BlockOf(first), end) == end;
+    }
 
     /// <summary>The first block from <paramref name="block"/> on that may not be clear; one past the last if there is none.</summary>
-    public ulong NextBlock(ulong block)
+    private ulong NextBlock(ulong block) => NextBlock(block, Blocks);
+
+    /// <summary>The same below <paramref name="end"/>, which is the answer if there is none.</summary>
+    private ulong NextBlock(ulong block, ulong end)
     {
-        ulong blocks = (Bits + BlockBits - 1) / BlockBits;
-        while (block < blocks)
+        if (block >= end)
         {
-            ulong left = Volatile.Read(ref _blocks[block / WordBits]) >> (int)(block % WordBits);
-            if (left != 0)
-            {
-                return block + (ulong)BitOperations.TrailingZeroCount(left);
-            }
-            block = (block | (WordBits - 1)) + 1;
+            return end;
         }
-        return blocks;
+        ulong group = block / WordBits;
+        ulong last = (end - 1) / WordBits;
+        ulong left = Volatile.Read(ref _blocks[group]) & (ulong.MaxValue << (int)(block % WordBits));
+        if (left == 0 && group != last)
+        {
+            group++;
+            group += (ulong)ZeroScan.First(_blocks + group, (int)(last - group + 1)); // of a slot, so few enough
+            left = group <= last ? Volatile.Read(ref _blocks[group]) : 0;
+        }
+        return left == 0 ? end : Math.Min(end, (group * WordBits) + (ulong)BitOperations.TrailingZeroCount(left));
     }
 
     private void AndWord(ulong index, ulong mask)

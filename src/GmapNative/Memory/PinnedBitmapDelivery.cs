@@ -2,6 +2,7 @@ using System;
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics.X86;
+using System.Threading;
 
 namespace GmapNative.Memory;
 
@@ -20,23 +21,45 @@ internal sealed unsafe partial class PinnedBitmap
         for (ulong done = 0; done < count;)
         {
             ulong at = first + done;
-            ulong stop = Math.Min(count, (at | (BlockBits - 1)) + 1 - first); // the end of the block, rounded up to words of the target
+            ulong block = NextBlock(BlockOf(at));
+            ulong next = (block << _shift) * WordBits; // before it no block has anything
+            ulong clear = Math.Min(count, Math.Max(first, next) - first);
+            clear = clear == count ? count : clear & ~(WordBits - 1UL); // whole words of the target
+            if (clear > done)
+            {
+                ClearTarget(target + (done / WordBits), or ? 0 : (clear - done + WordBits - 1) / WordBits);
+                done = clear;
+                continue;
+            }
+            // The end of a run of blocks that have something, rounded up to words of the target. It may begin within this word.
+            ulong stop = Math.Min(count, ((NextClearBlock(block) << _shift) * WordBits) - first);
             stop = Math.Min((stop + WordBits - 1) & ~(WordBits - 1UL), count);
-            if (NextBlock(at / BlockBits) > (first + stop - 1) / BlockBits)
-            {
-                if (!or)
-                {
-                    new Span<ulong>(target + (done / WordBits), (int)((stop - done + WordBits - 1) / WordBits)).Clear();
-                }
-            }
-            else
-            {
-                moved += DeliverBlock(first, done, stop, target, or);
-            }
+            moved += DeliverBlock(first, done, stop, target, or);
             done = stop;
         }
         ForgetAlone(first, count);
         return moved;
+    }
+
+    /// <summary>Clears everything, without locked instructions: while nobody else changes the bitmap.</summary>
+    public void ClearAlone()
+    {
+        ulong blocks = Blocks;
+        for (ulong block = NextBlock(0); block < blocks; block = NextBlock(block + 1))
+        {
+            ulong first = block << _shift;
+            new Span<ulong>(_words + first, (int)Math.Min(BlockWords, WordsFor(Bits) - first)).Clear();
+            ForgetBlockAlone(block);
+        }
+    }
+
+    private static void ClearTarget(ulong* words, ulong count)
+    {
+        const ulong Most = 1 << 16; // the caller's buffer may have more than a span can
+        for (ulong done = 0; done < count; done += Most)
+        {
+            new Span<ulong>(words + done, (int)Math.Min(Most, count - done)).Clear();
+        }
     }
 
     private ulong DeliverBlock(ulong first, ulong done, ulong stop, ulong* target, bool or)
@@ -66,7 +89,7 @@ internal sealed unsafe partial class PinnedBitmap
         {
             if (!ZeroScan.IsZeroLine(from + at))
             {
-                moved += MoveLine(from + at, to + at, LineWords, or);
+                moved += MoveLine(from + at, to + at, or);
             }
             else if (!or)
             {
@@ -74,6 +97,41 @@ internal sealed unsafe partial class PinnedBitmap
             }
         }
         return moved + MoveLine(from + at, to + at, words - at, or);
+    }
+
+    /// <summary>The first block from <paramref name="block"/> on that counts as clear; one past the last if there is none.</summary>
+    private ulong NextClearBlock(ulong block)
+    {
+        ulong blocks = Blocks;
+        while (block < blocks)
+        {
+            ulong clear = ~_blocks[block / WordBits] & (ulong.MaxValue << (int)(block % WordBits));
+            block &= ~(WordBits - 1UL);
+            if (clear != 0)
+            {
+                return Math.Min(blocks, block + (ulong)BitOperations.TrailingZeroCount(clear));
+            }
+            block += WordBits;
+        }
+        return blocks;
+    }
+
+    /// <summary>A line of 64 bytes: as below, by vectors as wide as the build may use.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static ulong MoveLine(ulong* from, ulong* to, bool or)
+    {
+        int moved = 0;
+        for (int i = 0; i < LineWords; i++)
+        {
+            moved += BitOperations.PopCount(from[i]);
+        }
+        for (int i = 0; i < LineWords; i += Vector<ulong>.Count)
+        {
+            Vector<ulong> bits = Vector.Load(from + i);
+            (or ? bits | Vector.Load(to + i) : bits).Store(to + i);
+            Vector<ulong>.Zero.Store(from + i);
+        }
+        return (ulong)moved;
     }
 
     private static ulong MoveLine(ulong* from, ulong* to, int words, bool or)
@@ -97,43 +155,83 @@ internal sealed unsafe partial class PinnedBitmap
         return ref _words[index];
     }
 
-    /// <summary>Brings the words of a block near; there may be none.</summary>
-    public void PrefetchBlock(ulong block)
+    /// <summary>The first 64 lines from <paramref name="group"/> on of which one may not be clear; past the end: none.</summary>
+    public ulong NextGroup(ulong group)
     {
-        for (ulong at = 0; Sse.IsSupported && at < BlockWords; at += LineWords)
+        ulong groups = WordsFor(Blocks);
+        return group >= groups ? groups : group + (ulong)ZeroScan.First(_blocks + group, (int)(groups - group)); // of a slot: few enough
+    }
+
+    /// <summary>Bit i: line i of a group may not be clear.</summary>
+    public ulong LinesOf(ulong group) => Volatile.Read(ref _blocks[group]);
+
+    /// <summary>Brings the lines of a group near that have anything; there may be no such group.</summary>
+    public void PrefetchLines(ulong group)
+    {
+        ulong* first = _words + (group * WordBits * LineWords);
+        for (ulong lines = group < WordsFor(Blocks) ? LinesOf(group) : 0; Sse.IsSupported && lines != 0; lines &= lines - 1)
         {
-            Sse.Prefetch0(_words + (block * BlockWords) + at); // faults nowhere
+            Sse.Prefetch0(first + (BitOperations.TrailingZeroCount(lines) * LineWords));
         }
     }
 
-    /// <summary>Bit i: word i of a block is not zero.</summary>
-    public ulong SetWords(ulong block)
+    /// <summary>
+    /// Bit i: word i of eight lines from <paramref name="first"/> on is not zero; only in those that <paramref name="lines"/> says.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public ulong SetWords(ulong first, byte lines)
     {
-        ulong* words = _words + (block * BlockWords);
-        int count = (int)Math.Min(BlockWords, WordsFor(Bits) - (block * BlockWords));
+        ulong* words = _words + (first * LineWords);
         ulong set = 0;
-        int at = 0;
-        for (; count - at >= LineWords; at += LineWords)
+        if (lines == byte.MaxValue && (first + LineWords) * LineWords <= WordsFor(Bits))
         {
-            set |= (ulong)ZeroScan.SetOfLine(words + at) << at; // no branch: which lines are zero cannot be foreseen
+            for (int line = 0; line < 8; line++) // no branch: which words are zero cannot be foreseen
+            {
+                set |= (ulong)ZeroScan.SetOfLine(words + (line * LineWords)) << (line * LineWords);
+            }
+            return set;
         }
-        for (; at < count; at++)
+        for (uint left = lines; left != 0; left &= left - 1)
         {
-            set |= words[at] == 0 ? 0 : 1UL << at;
+            int line = BitOperations.TrailingZeroCount(left);
+            set |= (ulong)SetWordsOf(first + (ulong)line) << (line * LineWords);
         }
         return set;
     }
 
-    /// <summary>Tells that a block is clear now, without locked instructions: while nobody else changes the bitmap.</summary>
-    public void ForgetBlockAlone(ulong block) => _blocks[block / WordBits] &= ~(1UL << (int)(block % WordBits));
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private uint SetWordsOf(ulong line)
+    {
+        ulong* words = _words + (line * LineWords);
+        int count = (int)Math.Min(LineWords, WordsFor(Bits) - (line * LineWords));
+        if (count == LineWords)
+        {
+            return ZeroScan.SetOfLine(words);
+        }
+        uint set = 0;
+        for (int at = 0; at < count; at++)
+        {
+            set |= words[at] == 0 ? 0 : 1U << at;
+        }
+        return set;
+    }
 
-    /// <summary>As <see cref="Forget"/> without locked instructions: while nobody else changes the bitmap.</summary>
+    /// <summary>Tells that lines of a group are clear now, without locked instructions: while nobody else changes the bitmap.</summary>
+    public void ForgetLinesAlone(ulong group, ulong lines) => _blocks[group] &= ~lines;
+
+    /// <summary>Tells that a block is clear now, without locked instructions: while nobody else changes the bitmap.</summary>
+    private void ForgetBlockAlone(ulong block) => _blocks[block / WordBits] &= ~(1UL << (int)(block % WordBits));
+
+    /// <summary>Tells that a range is clear now: the blocks that lie in it wholly.</summary>
     private void ForgetAlone(ulong first, ulong count)
     {
-        ulong end = first + count == Bits ? (Bits + BlockBits - 1) / BlockBits : (first + count) / BlockBits;
-        for (ulong block = NextBlock((first + BlockBits - 1) / BlockBits); block < end; block = NextBlock(block + 1))
+        ulong end = first + count == Bits ? Blocks : BlockOf(first + count);
+        for (ulong block = BlockOf(first + BlockBits - 1); block < end;)
         {
-            ForgetBlockAlone(block);
+            int offset = (int)(block % WordBits);
+            int length = (int)Math.Min(WordBits - (ulong)offset, end - block);
+            _blocks[block / WordBits] &= ~RunMask(offset, length);
+            block += (ulong)length;
         }
     }
 }

@@ -57,7 +57,7 @@ internal sealed unsafe partial class PinnedBitmap
         }
         int added = MarkWord(ref _words[first / WordBits], RunMask(offset, (int)count));
         Probe.At(Place.WordMarked);
-        MarkBlocks(first / BlockBits / WordBits, 1UL << (int)(first / BlockBits % WordBits));
+        MarkBlock(BlockOf(first));
         return (ulong)added;
     }
 
@@ -68,6 +68,7 @@ internal sealed unsafe partial class PinnedBitmap
     public nuint MarkAddresses(ulong* addresses, nuint count, ulong start, ulong size, int shift, ref ulong added)
     {
         ulong* bits = _words;
+        int shiftOfBlock = _shift;
         ulong group = 0;
         ulong blocks = 0;
         ulong set = 0; // not the caller's: a store for each would be waited for by the next locked instruction
@@ -85,7 +86,7 @@ internal sealed unsafe partial class PinnedBitmap
             }
             ulong bit = offset >> shift;
             set += MarkBit(ref bits[bit / WordBits], 1UL << (int)(bit % WordBits)) ? 1UL : 0;
-            ulong block = bit / BlockBits;
+            ulong block = (bit / WordBits) >> shiftOfBlock;
             if (block / WordBits != group)
             {
                 MarkBlocks(group, blocks);
@@ -110,9 +111,9 @@ internal sealed unsafe partial class PinnedBitmap
         ulong whole = count / WordBits;
         if (first % WordBits == 0)
         {
-            for (ulong done = 0; done < whole; done += BlockWords)
+            for (ulong done = 0; done < whole; done += WordBits)
             {
-                added += MarkSome(first / WordBits + done, words + done, (int)Math.Min(BlockWords, whole - done));
+                added += MarkSome(first / WordBits + done, words + done, (int)Math.Min(WordBits, whole - done));
             }
         }
         else
@@ -148,13 +149,7 @@ internal sealed unsafe partial class PinnedBitmap
             added += (ulong)MarkWord(ref _words[index + (ulong)at], words[at]);
         }
         Probe.At(Place.WordMarked);
-        ulong firstBlock = index / BlockWords; // the words may lie in two of them
-        ulong lastBlock = (index + (ulong)count - 1) / BlockWords;
-        MarkBlocks(firstBlock / WordBits, 1UL << (int)(firstBlock % WordBits));
-        if (lastBlock != firstBlock)
-        {
-            MarkBlocks(lastBlock / WordBits, 1UL << (int)(lastBlock % WordBits));
-        }
+        MarkBlockRange(index >> _shift, (index + (ulong)count - 1) >> _shift); // they may lie in two of them
         return added;
     }
 
@@ -207,20 +202,18 @@ internal sealed unsafe partial class PinnedBitmap
     {
         if (Probe.LeavesOut(Step.BlocksBeforeWords))
         {
-            MarkBlockRange(from / BlockWords, (to - 1) / BlockWords);
+            MarkBlockRange(from >> _shift, (to - 1) >> _shift);
             Probe.At(Place.WordMarked);
         }
         ulong added = 0;
         for (ulong at = from; at < to;)
         {
             ulong stop = Math.Min(to, (at | (BlockWords - 1)) + 1);
-            if (at % BlockWords == 0 && stop - at == BlockWords && !HasBlock(at / BlockWords))
+            ulong clear = Math.Min(to & ~(BlockWords - 1), NextBlock(at >> _shift) << _shift); // up to here no block has anything
+            if ((at & (BlockWords - 1)) == 0 && clear > at)
             {
-                while (to - stop >= BlockWords && !HasBlock(stop / BlockWords))
-                {
-                    stop += BlockWords;
-                }
-                _ = Libc.Fill(_words + at, 0xFF, (nuint)(stop - at) * sizeof(ulong)); // nothing to count: all of them are zero
+                stop = clear;
+                HostSystem.Current.Fill(_words + at, 0xFF, (nuint)(stop - at) * sizeof(ulong)); // nothing to count: all of them are zero
                 added += (stop - at) * WordBits;
             }
             else
@@ -233,12 +226,13 @@ internal sealed unsafe partial class PinnedBitmap
         Interlocked.MemoryBarrier();
         if (!Probe.LeavesOut(Step.BlocksBeforeWords))
         {
-            MarkBlockRange(from / BlockWords, (to - 1) / BlockWords);
+            MarkBlockRange(from >> _shift, (to - 1) >> _shift);
         }
         return added;
     }
 
-    private bool HasBlock(ulong block) => (Volatile.Read(ref _blocks[block / WordBits]) >> (int)(block % WordBits) & 1) != 0;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void MarkBlock(ulong block) => MarkBlocks(block / WordBits, 1UL << (int)(block % WordBits));
 
     /// <summary>Words of one block, which some are set in already; how many bits were clear.</summary>
     private static ulong FillCounting(ulong* word, ulong* end)

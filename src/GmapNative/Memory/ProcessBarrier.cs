@@ -7,11 +7,7 @@ namespace GmapNative.Memory;
 /// </summary>
 internal static class ProcessBarrier
 {
-    private const int Query = 0;
-    private const int PrivateExpedited = 1 << 3;
-    private const int RegisterPrivateExpedited = 1 << 4;
-
-    private static int s_state; // 0 unknown, 1 membarrier, 2 the readers fence for themselves
+    private static int s_state; // 0 unknown, 1 the system has one, 2 the readers fence for themselves
 
     /// <summary>Without it every view gets <c>need_fence</c>.</summary>
     public static bool IsAvailable
@@ -20,9 +16,7 @@ internal static class ProcessBarrier
         {
             if (s_state == 0)
             {
-                int commands = Libc.Membarrier(Query);
-                bool usable = commands > 0 && (commands & PrivateExpedited) != 0 && Libc.Membarrier(RegisterPrivateExpedited) == 0;
-                s_state = usable ? 1 : 2;
+                s_state = HostSystem.Current.TryPrepareBarrier() ? 1 : 2;
             }
             return s_state == 1;
         }
@@ -37,7 +31,7 @@ internal static class ProcessBarrier
         bool issued = true;
         if (!Probe.LeavesOut(Step.NoBarrier))
         {
-            issued = !IsAvailable || Libc.Membarrier(PrivateExpedited) == 0;
+            issued = !IsAvailable || HostSystem.Current.TryBarrier();
             if (!IsAvailable)
             {
                 Interlocked.MemoryBarrierProcessWide(); // the readers fence; where the runtime can do more it does no harm

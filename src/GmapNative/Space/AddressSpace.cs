@@ -1,3 +1,4 @@
+using System;
 using System.Threading;
 using GmapNative.Bits;
 using GmapNative.Memory;
@@ -11,11 +12,14 @@ namespace GmapNative.Space;
 /// </summary>
 internal sealed unsafe class AddressSpace : ICounted
 {
+    private const int UpperLevels = 3; // region tables above a segment table
+
     private static long s_spaces;
 
     private readonly SpaceWords* _words; // a control piece of the engine, given back by Destroy
     private ulong _limit;
     private SlotMap _map = SlotMap.None;
+    private IShadowFamily? _shadows;
     private bool _dead;
 
     private AddressSpace(Engine engine, SpaceOptions options, SpaceWords* words, TableTree tree)
@@ -27,6 +31,7 @@ internal sealed unsafe class AddressSpace : ICounted
         Tree = tree;
         Epochs = new Epochs(engine.Options.GraceTimeoutNanoseconds, engine.Options.Kick, Engine.Views, words) { Space = Number };
         Limbo = new Limbo(this);
+        Watches = new Watches(this);
         Faults = new FaultResolver(this);
         Host = new HostAccess(this);
         Changes = new SlotChanges(this);
@@ -51,6 +56,9 @@ internal sealed unsafe class AddressSpace : ICounted
 
     public Limbo Limbo { get; }
 
+    /// <summary>What is known of restricted and armed pages, and who is told (rules 28 to 31).</summary>
+    public Watches Watches { get; }
+
     public FaultResolver Faults { get; }
 
     public HostAccess Host { get; }
@@ -64,6 +72,16 @@ internal sealed unsafe class AddressSpace : ICounted
 
     public SpaceWords* Words => _words;
 
+    /// <summary>What makes it a shadow of a guest's guest; null: it is a space of slots.</summary>
+    public IShadow? Shadow { get; set; }
+
+    /// <summary>The shadows over it; null: there never were any. Set once, under the configuration lock.</summary>
+    public IShadowFamily? Shadows
+    {
+        get => Volatile.Read(ref _shadows);
+        set => Volatile.Write(ref _shadows, value);
+    }
+
     /// <summary>Highest valid guest address.</summary>
     public ulong Limit => Volatile.Read(ref _limit);
 
@@ -76,21 +94,20 @@ internal sealed unsafe class AddressSpace : ICounted
     /// <summary>Set once, by <see cref="TryDestroy"/>; calls that find it in their section answer bad handle.</summary>
     public bool IsDead => Volatile.Read(ref _dead);
 
+    /// <summary>A space without slots. The caller tells of a lock that was refused, where it holds none of ours.</summary>
     public static int TryCreate(Engine engine, SpaceOptions options, out AddressSpace? space)
     {
         space = null;
         ulong limit = options.Limit | (GuestAddress.PageSize - 1);
-        if (limit >= Asce.SpanOf(TableType.RegionThird))
-        {
-            return Status.NotSupported; // region-second and -first tops come later
-        }
         if (!engine.TryAddSpace())
         {
             return Status.BadHandle;
         }
         nint words = engine.Control.TryAllocate();
         TableTree? tree = words == 0 ? null
-            : TableTree.TryCreate(engine.Pool, (SpaceWords*)words, TableTree.TopFor(limit), SlotMap.None, options.ByGeneration);
+            : TableTree.TryCreate(
+                engine.Pool, (SpaceWords*)words, TableTree.TopFor(limit), SlotMap.None, options.ByGeneration, options.Pgstes,
+                options.HasRegionLeaves);
         if (tree is null)
         {
             if (words != 0)
@@ -100,7 +117,6 @@ internal sealed unsafe class AddressSpace : ICounted
             engine.RemoveSpace();
             return Status.NoMemory;
         }
-        engine.ReportLockRefusal();
         space = new AddressSpace(engine, options with { Limit = limit }, (SpaceWords*)words, tree);
         Tell.Born(space);
         return Status.Ok;
@@ -114,14 +130,32 @@ internal sealed unsafe class AddressSpace : ICounted
     }
 
     /// <summary>Splits the leaf that an address lies in, counts it and tells.</summary>
-    public SplitOutcome Split(SegmentCell cell, ulong address)
+    /// <param name="cell">The segment.</param>
+    /// <param name="address">An address in it.</param>
+    /// <param name="spare">A page table to be linked or given back; 0: one is allocated.</param>
+    public SplitOutcome Split(SegmentCell cell, ulong address, nint spare = 0)
     {
-        SplitOutcome split = Splitter.Split(cell, Engine.Pool, out bool wasted);
+        bool wasted;
+        SplitOutcome split = spare != 0
+            ? Splitter.Split(cell, Tree.PageTables, spare, out wasted)
+            : Splitter.Split(cell, Tree.PageTables, out wasted);
         SpaceCounters.Add(ref Counters.Mine.SplitsLost, wasted ? 1 : 0);
         SpaceCounters.Add(ref Counters.Mine.Splits, split == SplitOutcome.Split ? 1 : 0);
         if (wasted || split == SplitOutcome.Split)
         {
             Tell.Split(Number, address, wasted);
+        }
+        return split;
+    }
+
+    /// <summary>Splits the 2 GB leaf that an address lies in, counts it and tells; false: there is none. In a section.</summary>
+    public bool SplitRegion(ulong address)
+    {
+        bool split = Tree.TryFindRegionLeaf(address, out RegionCell cell, out _) && RegionSplitter.Split(cell) == SplitOutcome.Split;
+        if (split)
+        {
+            SpaceCounters.Add(ref Counters.Mine.Splits);
+            Tell.Split(Number, address, false);
         }
         return split;
     }
@@ -132,10 +166,6 @@ internal sealed unsafe class AddressSpace : ICounted
     public int SetLimit(ulong limit)
     {
         limit |= GuestAddress.PageSize - 1;
-        if (limit >= Asce.SpanOf(TableType.RegionThird))
-        {
-            return Status.NotSupported;
-        }
         if (Epochs.IsCallerInside())
         {
             return Status.Deadlock;
@@ -151,20 +181,29 @@ internal sealed unsafe class AddressSpace : ICounted
             {
                 return Status.Busy;
             }
-            if (!Tree.TryChangeTop(TableTree.TopFor(limit), map, out nint old))
+            Span<nint> old = stackalloc nint[UpperLevels];
+            TableType top = Tree.Asce.Type;
+            if (TableTree.TopFor(limit) == TableType.Segment)
+            {
+                _ = SplitRegion(0); // its deposit becomes the top table
+            }
+            if (!Tree.TryChangeTop(TableTree.TopFor(limit), map, old, out int retired))
             {
                 return Status.NoMemory;
             }
             Volatile.Write(ref _limit, limit);
-            if (old != 0)
+            foreach (nint table in old[..retired])
             {
-                Limbo.Add(old, TableKind.Region);
+                Limbo.Add(table, Tree.KindOf(top--));
             }
             return Limbo.GraceAndReclaim();
         }
     }
 
-    /// <summary>Frees everything. Busy while views or consumers are open. Afterwards every call answers bad handle.</summary>
+    /// <summary>A shadow reaches further than before. Under the family lock, which alone changes its tables.</summary>
+    public void Reach(ulong limit) => Volatile.Write(ref _limit, limit);
+
+    /// <summary>Frees everything. Busy while there are views, consumers or notifiers. Afterwards every call answers bad handle.</summary>
     public int TryDestroy()
     {
         if (Epochs.IsCallerInside())
@@ -177,7 +216,8 @@ internal sealed unsafe class AddressSpace : ICounted
             {
                 return Status.BadHandle;
             }
-            if (Epochs.ViewCount != 0 || Consumers.Length != 0)
+            bool used = Epochs.ViewCount != 0 || Consumers.Length != 0 || Watches.Notifiers.Length != 0;
+            if (used || (Shadows is { } shadows && !shadows.TryEnd()))
             {
                 return Status.Busy;
             }
@@ -188,7 +228,7 @@ internal sealed unsafe class AddressSpace : ICounted
             Stays.WaitForAll();
             foreach (Slot slot in last.Slots)
             {
-                Changes.Release(slot);
+                SlotChanges.Release(slot);
             }
             Limbo.FreeAll();
             Tree.FreeAll();

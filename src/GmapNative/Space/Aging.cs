@@ -17,6 +17,10 @@ internal static class Aging
             SegmentEntry entry = cell.Load();
             if (entry.IsLeaf)
             {
+                if (entry.IsMarked && !entry.IsAged && cell.Watch.Any(WatchBits.Weakened))
+                {
+                    return count; // who is told of a weaker mapping uses it (rule 29)
+                }
                 if (entry.IsAged || cell.TryReplace(entry, entry.WithAge))
                 {
                     return entry.IsAged ? 0 : count;
@@ -29,7 +33,8 @@ internal static class Aging
             }
             if (cell.TryLock(out PageTable table, out frozen))
             {
-                ulong young = AgePages(table, GuestAddress.PageIndex(start), (int)count);
+                // Under the lock: it may have become watched while we waited, by a call that has returned since.
+                ulong young = AgePages(table, cell.Load().IsWatched ? cell.Watch : default, GuestAddress.PageIndex(start), (int)count);
                 cell.Unlock();
                 return young;
             }
@@ -40,13 +45,28 @@ internal static class Aging
         }
     }
 
-    private static ulong AgePages(PageTable table, int first, int count)
+    /// <summary>Ages the 2 GB leaf, if there is one, in which start..end-1 lies; how many of the pages were young.</summary>
+    public static ulong AgeRegion(TableTree tree, ulong start, ulong end)
+    {
+        while (tree.TryFindRegionLeaf(start, out RegionCell cell, out RegionEntry leaf))
+        {
+            bool spared = leaf.Bits.IsMarked && !leaf.IsAged && cell.Watch.Any(WatchBits.Weakened); // as above
+            if (leaf.IsAged || spared || cell.TryReplace(leaf, leaf.Bits.WithAge))
+            {
+                return leaf.IsAged ? 0 : (end - start) >> GuestAddress.PageShift;
+            }
+        }
+        return 0;
+    }
+
+    private static ulong AgePages(PageTable table, WatchSegment watch, int first, int count)
     {
         ulong young = 0;
         for (int page = first; page < first + count; page++)
         {
             PageEntry entry = table.Load(page);
-            while (!entry.IsInvalid && !table.TryReplace(page, entry, entry.WithAge))
+            bool spared = (watch.Of(page) & WatchBits.Weakened) != 0;
+            while (!spared && !entry.IsInvalid && !table.TryReplace(page, entry, entry.WithAge))
             {
                 entry = table.Load(page); // an inline writer was here
             }

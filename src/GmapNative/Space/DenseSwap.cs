@@ -15,11 +15,10 @@ internal readonly struct DenseSwap(AddressSpace space, Slot slot, SlotTracking t
     private const int Bulk = 64;
     private const int WordShift = GuestAddress.PageShift + 6; // of the bytes that a word of bits stands for
 
-    private readonly Outlet _into = new(tracking.Sinks, sink, sink.Epoch, tracking);
-    private readonly Outlet _uncounted = new(tracking.Sinks, sink, sink.Epoch, null);
+    private readonly EpochOutlet _outlet = new(tracking, sink);
     private readonly Freezing _freezing = space.Engine.Options.Freezing;
 
-    private DenseTake Taker => new(space, slot, _into, rearm: true, isEpoch: true);
+    private DenseTake Taker => new(space, slot, _outlet.Each, rearm: true, isEpoch: true);
 
     /// <summary>
     /// Takes start..end-1 into the epoch. <see cref="Status.TryAgain"/>: the slot was changed meanwhile, some may be left.
@@ -29,7 +28,7 @@ internal readonly struct DenseSwap(AddressSpace space, Slot slot, SlotTracking t
         bool swapped = false;
         for (ulong at = start, stop; at < end; at = stop)
         {
-            stop = DenseTake.RegionEnd(at, end);
+            stop = GuestAddress.RegionEnd(at, end);
             bool goes = IsAlone(at, stop) && TrySwap(at, stop, ref taken);
             taken += goes ? 0 : Taker.Take(at, stop);
             swapped |= goes;
@@ -41,7 +40,7 @@ internal readonly struct DenseSwap(AddressSpace space, Slot slot, SlotTracking t
         }
         for (ulong at = start, stop; swapped && at < end; at = stop)
         {
-            stop = DenseTake.RegionEnd(at, end);
+            stop = GuestAddress.RegionEnd(at, end);
             // A neighbour may have come: then what retired is taken as it is while it may still be set, and stays.
             taken += grace == Status.Ok && IsAlone(at, stop) ? Collect(at, stop) : Taker.Take(at, stop);
         }
@@ -51,7 +50,7 @@ internal readonly struct DenseSwap(AddressSpace space, Slot slot, SlotTracking t
     /// <summary>Whether the range is all that any slot has in its 2 GB.</summary>
     private bool IsAlone(ulong start, ulong end)
     {
-        ulong region = start & ~(GuestAddress.RegionThirdSize - 1);
+        ulong region = GuestAddress.RegionBase(start);
         bool alone = start == Math.Max(region, slot.GuestAddress) && (end == slot.End || end - region == GuestAddress.RegionThirdSize);
         foreach (Slot other in space.Map.Slots)
         {
@@ -128,9 +127,9 @@ internal readonly struct DenseSwap(AddressSpace space, Slot slot, SlotTracking t
         int section = LibrarySections.Enter();
         if (space.Tree.TryFind(start, out SegmentTable table) && table.Retiring.Origin != 0)
         {
-            ulong region = start & ~(GuestAddress.RegionThirdSize - 1);
+            ulong region = GuestAddress.RegionBase(start);
             DenseBits old = table.Retiring;
-            bool allFresh = tracking.HasClearLog(slot.PageOf(start), (end - start) >> GuestAddress.PageShift);
+            Outlet into = _outlet.Of(slot.PageOf(start), (end - start) >> GuestAddress.PageShift, out bool whole);
             int stop = (GuestAddress.SegmentIndex(end - 1) + 1) * DenseBits.SegmentWords;
             int word = old.Next(GuestAddress.SegmentIndex(start) * DenseBits.SegmentWords, stop);
             while (word < stop)
@@ -139,11 +138,11 @@ internal readonly struct DenseSwap(AddressSpace space, Slot slot, SlotTracking t
                 // Words that lie in the slot; one in which it begins, by itself.
                 ulong left = address < slot.GuestAddress ? 1 : (slot.End - address + (1UL << WordShift) - 1) >> WordShift;
                 Span<ulong> words = old.Words(word, (int)Math.Min(left, (ulong)Math.Min(Bulk, stop - word)));
-                taken += Move(words, address, allFresh ? _uncounted : _into);
+                taken += Move(words, address, into);
                 word = old.Next(word + words.Length, stop);
             }
             table.EndRetiring();
-            tracking.Rate.CountTaken(allFresh ? (ulong)taken : 0);
+            _outlet.Count(whole, taken);
         }
         LibrarySections.Leave(section);
         return taken;

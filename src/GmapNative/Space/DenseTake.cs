@@ -27,21 +27,14 @@ internal readonly struct DenseTake(AddressSpace space, Slot slot, Outlet log, bo
         long taken = 0;
         for (ulong at = start; at < end;)
         {
-            ulong region = at & ~(GuestAddress.RegionThirdSize - 1);
-            ulong stop = RegionEnd(at, end);
+            ulong region = GuestAddress.RegionBase(at);
+            ulong stop = GuestAddress.RegionEnd(at, end);
             int section = LibrarySections.Enter();
             taken += space.Tree.TryFind(at, out SegmentTable table) ? TakeRegion(table, region, at, stop) : 0;
             LibrarySections.Leave(section);
             at = stop;
         }
         return taken;
-    }
-
-    /// <summary>Where a range that goes on at <paramref name="at"/> leaves those 2 GB, or ends.</summary>
-    public static ulong RegionEnd(ulong at, ulong end)
-    {
-        ulong region = at & ~(GuestAddress.RegionThirdSize - 1);
-        return end - region < GuestAddress.RegionThirdSize ? end : region + GuestAddress.RegionThirdSize;
     }
 
     /// <summary>Pours pages of the word of dense bits that begins at an address.</summary>

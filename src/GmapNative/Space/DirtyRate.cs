@@ -14,10 +14,10 @@ internal readonly record struct RateReading(ulong Pages, ulong Nanoseconds, ulon
 /// </summary>
 internal sealed class DirtyRate
 {
-    private const int Stripes = 8;
+    private const int Stripes = 8; // of calls whose section is not known; behind those of the sections
     private const int Words = 16; // two cache lines each: marks come from many threads
 
-    private readonly long[] _marked = new long[(1 + Stripes) * Words]; // the first keeps others' objects away
+    private readonly long[] _marked = new long[(1 + LibrarySections.Count + Stripes) * Words]; // the first keeps others' objects away
     private ulong _taken;
     private long _roundBegan = Clock.Now;
     private long _lastRoundBegan = Clock.Now;
@@ -25,12 +25,20 @@ internal sealed class DirtyRate
     private ulong _pagesOfLastRound;
     private ulong _lastTakeFirst = ulong.MaxValue;
 
-    /// <summary>Pages that came into the log by a mark. Any thread.</summary>
-    public void CountMarked(long pages)
+    /// <summary>
+    /// Pages that came into the log by a mark. Any thread; in a <paramref name="section"/>, of which nobody else has the words
+    /// (negative: it is not known).
+    /// </summary>
+    public void CountMarked(long pages, int section)
     {
-        if (pages != 0)
+        if (pages != 0 && section >= 0)
         {
-            Interlocked.Add(ref _marked[(1 + ((uint)View.CurrentThread % Stripes)) * Words], pages);
+            ref long marked = ref _marked[(1 + section) * Words];
+            Volatile.Write(ref marked, marked + pages);
+        }
+        else if (pages != 0)
+        {
+            Interlocked.Add(ref _marked[(1 + LibrarySections.Count + ((uint)View.CurrentThread % Stripes)) * Words], pages);
         }
     }
 

@@ -30,13 +30,14 @@ internal sealed class DirtySink
     public bool CountsDiscards { get; }
 
     /// <summary>What one takes of the arena's budget.</summary>
-    public static ulong BytesFor(ulong pages) => 2 * PinnedBitmap.BytesFor(pages);
+    public static ulong BytesFor(ulong pages) =>
+        PinnedBitmap.BytesFor(pages, lines: false) + PinnedBitmap.BytesFor(pages, lines: true);
 
     /// <summary>Both empty; null when the arena's budget is exhausted.</summary>
     public static DirtySink? TryCreate(Arena arena, ulong pages, bool countsDiscards = false)
     {
         PinnedBitmap? log = PinnedBitmap.TryCreate(arena, pages);
-        PinnedBitmap? epoch = log is null ? null : PinnedBitmap.TryCreate(arena, pages);
+        PinnedBitmap? epoch = log is null ? null : PinnedBitmap.TryCreate(arena, pages, lines: true);
         if (epoch is null)
         {
             log?.Free();

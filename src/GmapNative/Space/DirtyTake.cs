@@ -17,8 +17,17 @@ internal static class DirtyTake
     /// Makes the pages of <paramref name="mask"/> in one group of a locked page table clean and protected. Those that were soft-dirty are
     /// in <paramref name="log"/> first (none: they are dropped). Returns how many.
     /// </summary>
+    /// <param name="cell">The segment.</param>
+    /// <param name="table">Its page table.</param>
+    /// <param name="group">Which 64 pages.</param>
+    /// <param name="mask">Which of them.</param>
+    /// <param name="slot">The slot whose pages they are.</param>
+    /// <param name="segment">The segment's address.</param>
+    /// <param name="log">Where the bits go.</param>
+    /// <param name="watches">Who is told of pages that are weakened; null: the segment is not watched.</param>
+    /// <param name="rearm">False: they stay as they are.</param>
     public static int Pages(
-        SegmentCell cell, PageTable table, int group, ulong mask, Slot slot, ulong segment, in Outlet log, bool rearm = true)
+        SegmentCell cell, PageTable table, int group, ulong mask, Slot slot, ulong segment, in Outlet log, Watches? watches, bool rearm)
     {
         uint whole = !rearm ? 0 : Probe.LeavesOut(Step.PartialLineCleared) ? LinesOf(mask) : WholeLinesOf(mask);
         if (whole != 0 && !Probe.LeavesOut(Step.EntriesBeforeSummary))
@@ -35,7 +44,11 @@ internal static class DirtyTake
                 Pour(log, slot, segment, group, taken);
                 Probe.At(Place.Poured);
             }
-            if (rearm)
+            if (rearm && watches is not null)
+            {
+                ArmWatched(cell.Watch, table, group, taken, segment, watches);
+            }
+            else if (rearm)
             {
                 table.Arm(group, Probe.LeavesOut(Step.ClearBeforePour) ? taken | (table.SoftDirty(group, LinesOf(mask)) & mask) : taken);
             }
@@ -52,10 +65,40 @@ internal static class DirtyTake
     }
 
     /// <summary>
+    /// Makes watched pages clean and protected. What was armed for a weaker mapping is due where there was P = 0 (rule 29); the marker goes
+    /// with it, where nothing else needs it. Under the lock of the table.
+    /// </summary>
+    private static void ArmWatched(WatchSegment watch, PageTable table, int group, ulong pages, ulong segment, Watches watches)
+    {
+        for (ulong left = pages; left != 0; left &= left - 1)
+        {
+            int page = (group * PageTable.GroupPages) + System.Numerics.BitOperations.TrailingZeroCount(left);
+            bool forgets = Probe.LeavesOut(Step.HarvestForgetsChange);
+            PageEntry entry;
+            PageEntry next;
+            do
+            {
+                entry = table.Load(page); // an inline writer may be here
+                bool marked = (watch.Of(page) & (WatchBits.Restricted | WatchBits.Gate)) != 0;
+                next = marked || forgets ? entry.WithArmed : entry.WithoutMarkers.WithArmed;
+            }
+            while (!table.TryReplace(page, entry, next));
+            Probe.At(Place.EntryArmed);
+            if (!entry.IsProtected && !forgets)
+            {
+                watches.TakeWeakened(watch, segment + ((ulong)page << GuestAddress.PageShift));
+            }
+        }
+    }
+
+    /// <summary>
     /// Makes everything that is flagged in a page table clean and protected, bits in the epoch first; how many pages. Without <c>LOCK</c>:
     /// the segment lies wholly in the slot whose harvest turn and lock are held (rule 11). <paramref name="first"/> is its first page.
     /// </summary>
-    public static long Table(SegmentCell cell, PageTable table, ulong first, in Outlet epoch)
+    /// <remarks>
+    /// A shadow fault may have set a marker a moment ago, under <c>LOCK</c>: what is armed there is taken, too (rule 35).
+    /// </remarks>
+    public static long Table(SegmentCell cell, PageTable table, ulong first, in Outlet epoch, Watches watches, ulong segment)
     {
         long taken = 0;
         bool late = Probe.LeavesOut(Step.EntriesBeforeSummary);
@@ -69,7 +112,11 @@ internal static class DirtyTake
             {
                 epoch.OrAlone(first + ((ulong)line * PageTable.LinePages), pages);
                 Probe.At(Place.Poured);
-                table.ArmLine(line, Probe.LeavesOut(Step.ClearBeforePour) ? pages | table.SoftDirtyLine(line) : pages);
+                uint marked = table.ArmLine(line, Probe.LeavesOut(Step.ClearBeforePour) ? pages | table.SoftDirtyLine(line) : pages);
+                if (marked != 0 && !Probe.LeavesOut(Step.UnlockedTakeIgnoresMarker) && !Probe.LeavesOut(Step.WatchedTakenFast))
+                {
+                    TakeMarked(cell.Watch, segment, line, marked, watches);
+                }
                 taken += System.Numerics.BitOperations.PopCount(pages);
             }
         }
@@ -80,10 +127,19 @@ internal static class DirtyTake
         return taken;
     }
 
+    private static void TakeMarked(WatchSegment watch, ulong segment, int line, uint pages, Watches watches)
+    {
+        for (; pages != 0; pages &= pages - 1)
+        {
+            int page = (line * PageTable.LinePages) + System.Numerics.BitOperations.TrailingZeroCount(pages);
+            watches.TakeWeakened(watch, segment + ((ulong)page << GuestAddress.PageShift));
+        }
+    }
+
     /// <summary>
     /// Makes a leaf clean and protected; its 256 pages are in <paramref name="log"/> first. False if it was clean, or is split now.
     /// </summary>
-    public static bool Leaf(SegmentCell cell, Slot slot, ulong segment, in Outlet log, bool rearm = true)
+    public static bool Leaf(SegmentCell cell, Slot slot, ulong segment, in Outlet log, Watches watches, bool rearm)
     {
         SegmentEntry entry = cell.Load();
         if (!entry.IsSoftDirty)
@@ -107,6 +163,10 @@ internal static class DirtyTake
             cell.SetSummary(SegmentCell.AllLines);
         }
         Probe.At(Place.EntryArmed);
+        if (rearm && entry.IsMarked && !entry.IsProtected && !Probe.LeavesOut(Step.HarvestForgetsChange))
+        {
+            watches.TakeWeakenedLeaf(cell.Watch, segment); // rule 29
+        }
         return entry.IsSoftDirty;
     }
 
@@ -128,15 +188,15 @@ internal static class DirtyTake
     public static ulong MaskOf(ulong segment, int group, ulong start, ulong end)
     {
         ulong at = segment + ((ulong)(group * PageTable.GroupPages) << GuestAddress.PageShift);
-        ulong groupEnd = at + ((ulong)PageTable.GroupPages << GuestAddress.PageShift);
+        ulong last = at + ((ulong)PageTable.GroupPages << GuestAddress.PageShift) - 1; // behind it there is no address in the last of all
         ulong from = start > at ? start : at;
-        ulong to = end < groupEnd ? end : groupEnd;
-        if (from >= to)
+        ulong to = end - 1 < last ? end - 1 : last;
+        if (from > to)
         {
             return 0;
         }
         int offset = (int)((from - at) >> GuestAddress.PageShift);
-        int length = (int)((to - from) >> GuestAddress.PageShift);
+        int length = (int)((to - from) >> GuestAddress.PageShift) + 1;
         return PinnedBitmap.RunMask(offset, length);
     }
 

@@ -37,6 +37,12 @@ internal sealed unsafe class Engine : IDisposable, ICounted
 {
     private const int Closed = int.MinValue;
 
+    private static readonly TableKind[] s_tables =
+    [
+        TableKind.Region, TableKind.Segment, TableKind.Page, TableKind.PagePgste, TableKind.DenseBits, TableKind.Watch,
+        TableKind.RegionThird,
+    ];
+
     private int _spaces;
     private long _limboBytes;
     private int _lockReported;
@@ -79,8 +85,8 @@ internal sealed unsafe class Engine : IDisposable, ICounted
         if (status != Status.Ok)
         {
             options.Log?.Invoke(LogLevel.Error, status == Status.NotPermitted
-                ? "The arena cannot be locked in memory: raise RLIMIT_MEMLOCK (ulimit -l), give CAP_IPC_LOCK, or create the engine "
-                    + "without GMAP_ENGINE_REQUIRE_MLOCK."
+                ? $"The arena cannot be locked in memory: {HostSystem.Current.WayToLock}, or create the engine without "
+                    + "GMAP_ENGINE_REQUIRE_MLOCK."
                 : "There is no address space or memory for the arena: lower arena_bytes.");
             return status;
         }
@@ -109,11 +115,11 @@ internal sealed unsafe class Engine : IDisposable, ICounted
     {
         if (Arena.LockRefused && Interlocked.Exchange(ref _lockReported, 1) == 0)
         {
+            string way = HostSystem.Current.WayToLock;
             Log(LogLevel.Warning, Options.RequireLock
-                ? "The arena cannot grow, because no more memory can be locked: raise RLIMIT_MEMLOCK (ulimit -l) or give CAP_IPC_LOCK, "
-                    + "and repeat the call that answered GMAP_ENOMEM."
-                : "Not all table memory could be locked: raise RLIMIT_MEMLOCK (ulimit -l) or give CAP_IPC_LOCK. The engine goes on "
-                    + "with what is locked; locked_bytes tells how much that is.");
+                ? $"The arena cannot grow, because no more memory can be locked: {way}, and repeat the call that answered GMAP_ENOMEM."
+                : $"Not all table memory could be locked: {way}. The engine goes on with what is locked; "
+                    + "locked_bytes tells how much that is.");
         }
     }
 
@@ -155,7 +161,7 @@ internal sealed unsafe class Engine : IDisposable, ICounted
 
     void ICounted.AddTo(ref Totals totals)
     {
-        foreach (TableKind kind in (ReadOnlySpan<TableKind>)[TableKind.Region, TableKind.Segment, TableKind.Page, TableKind.DenseBits])
+        foreach (TableKind kind in s_tables)
         {
             totals.TableBytes += Pool.Live(kind) * TableKinds.BytesOf(kind);
         }

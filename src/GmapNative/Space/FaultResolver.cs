@@ -23,6 +23,8 @@ internal enum FaultReason : uint
     BeyondLimit = 4,
     NotMapped = 5,
     NeedsFault = 6,
+    GuestTables = 7,
+    Missing = 8,
 }
 
 [Flags]
@@ -41,6 +43,13 @@ internal struct FaultOutcome
     public ulong LeafSize;
     public Access Rights;
     public FaultReason Reason;
+
+    /// <summary>Of a shadow: how many spaces below it the condition belongs to.</summary>
+    public uint Depth;
+
+    /// <summary>Of a shadow: the entry of the guest's table that ended the walk; 0: none.</summary>
+    public ulong TableAddress;
+
     public FaultDone Done;
 
     /// <summary>
@@ -52,10 +61,16 @@ internal struct FaultOutcome
 /// <summary>
 /// Resolves accesses: maps the largest leaf that is allowed, splits, grants. In a section; allocates nothing on the managed heap.
 /// </summary>
-internal sealed class FaultResolver(AddressSpace space)
+internal sealed partial class FaultResolver(AddressSpace space)
 {
     /// <summary>Never leaves the engine: the segment is frozen; end the section, wait, and ask again (rules 8 and 20).</summary>
     public const int Frozen = int.MinValue;
+
+    /// <summary>
+    /// Never leaves the engine: notifiers are to be told before the write, or are just told; end the section, let
+    /// <see cref="Watches.SettleWrite"/> do it, and ask again (rule 30).
+    /// </summary>
+    public const int Watched = int.MinValue + 1;
 
     private readonly TableTree _tree = space.Tree;
     private readonly SpaceCounters _counters = space.Counters;
@@ -64,6 +79,8 @@ internal sealed class FaultResolver(AddressSpace space)
     private readonly record struct Request(ulong Address, bool IsWrite, int Thread, Slot Slot, SlotMap Map)
     {
         public ulong Segment => GuestAddress.SegmentBase(Address);
+
+        public ulong Region => GuestAddress.RegionBase(Address);
 
         public int Page => GuestAddress.PageIndex(Address);
 
@@ -79,9 +96,11 @@ internal sealed class FaultResolver(AddressSpace space)
         public uint DirtiedPage => Slot.TracksEntries ? 1u : 0;
 
         public uint DirtiedLeaf => Slot.TracksEntries ? (uint)GuestAddress.PageTableEntries : 0;
+
+        public uint DirtiedRegion => Slot.TracksEntries ? (uint)GuestAddress.RegionThirdPages : 0;
     }
 
-    /// <summary>0, a program-interruption code with a reason, frozen (rule 20), or no memory with nothing changed.</summary>
+    /// <summary>0, a program-interruption code with a reason, frozen, watched, or no memory with nothing changed.</summary>
     public int Resolve(ulong address, Access access, out FaultOutcome outcome) =>
         Resolve(address, access, View.CurrentThread, out outcome);
 
@@ -106,11 +125,15 @@ internal sealed class FaultResolver(AddressSpace space)
     [MethodImpl(MethodImplOptions.NoInlining)]
     public int Resolve(View view, ulong address, Access access, int thread, out FaultOutcome outcome)
     {
+        if (space.Shadow is { } shadow)
+        {
+            return shadow.Faults.Resolve(view, address, access, thread, out outcome);
+        }
         int status = Resolve(address, access, thread, out outcome);
-        return status == Frozen ? ResolveThawed(view, address, access, thread, ref outcome) : status;
+        return status is Frozen or Watched ? ResolveLater(view, address, access, thread, ref outcome) : status;
     }
 
-    private int ResolveThawed(View view, ulong address, Access access, int thread, ref FaultOutcome outcome)
+    private int ResolveLater(View view, ulong address, Access access, int thread, ref FaultOutcome outcome)
     {
         for (; ; )
         {
@@ -120,15 +143,35 @@ internal sealed class FaultResolver(AddressSpace space)
             int status = Resolve(address, access, thread, out outcome);
             outcome.Done |= done;
             outcome.Dirtied += dirtied;
-            if (status != Frozen)
+            if (status is not (Frozen or Watched))
             {
                 return status;
             }
             view.LeaveCall();
             view.Leave();
-            space.Thaws.WaitPast(seen);
+            status = Wait(status, address, seen);
             view.EnterCall();
+            if (status != Status.Ok)
+            {
+                return status;
+            }
         }
+    }
+
+    /// <summary>
+    /// Between two sections: what makes <see cref="Frozen"/> or <see cref="Watched"/> another answer the next time. A status.
+    /// </summary>
+    /// <param name="status">Which of them it was.</param>
+    /// <param name="address">Of the access.</param>
+    /// <param name="thaws">How often segments had been thawed before it was looked at.</param>
+    public int Wait(int status, ulong address, int thaws)
+    {
+        if (status == Watched)
+        {
+            return space.Watches.SettleWrite(address, byHost: false);
+        }
+        space.Thaws.WaitPast(thaws);
+        return Status.Ok;
     }
 
     /// <summary>The same for a caller that knows its thread's number already: looking it up costs as much as a counter.</summary>
@@ -143,7 +186,7 @@ internal sealed class FaultResolver(AddressSpace space)
     {
         int status = ResolveAccess(address, access, thread, out outcome);
         bool changed = (outcome.Done & (FaultDone.Mapped | FaultDone.Split)) != 0;
-        if (status == Frozen)
+        if (status is Frozen or Watched)
         {
             return status;
         }
@@ -156,15 +199,32 @@ internal sealed class FaultResolver(AddressSpace space)
     {
         outcome = default;
         SlotMap map = space.Map;
-        Slot? slot = map.Find(address);
+        Slot? slot = _tree.IsHole(address) ? null : map.Find(address);
         bool write = (access & Access.Write) != 0;
         if (slot is null || (write && slot.IsReadOnly))
         {
             SpaceCounters.Add(ref _counters.Of(thread).GuestConditions);
             return slot is null ? NoSlot(address, ref outcome) : Refuse(FaultReason.ReadOnlySlot, Status.Protection, ref outcome);
         }
+        if (slot.Missing is { } missing && missing.Wants(slot.PageOf(address), 1))
+        {
+            return Refuse(FaultReason.Missing, Status.TryAgain, ref outcome); // rule 38: nobody waits for it here
+        }
         var request = new Request(address, write, thread, slot, map);
-        if (!_tree.TryMakeCell(address, map, out SegmentCell cell))
+        int status = _tree.HasRegionLeaves ? ResolveRegion(request, ref outcome) : Below;
+        status = status == Below ? ResolveSegment(request, ref outcome) : status;
+        if (status == Status.Ok)
+        {
+            ref CounterWords counted = ref _counters.Of(thread);
+            SpaceCounters.Add(ref write ? ref counted.WriteFaults : ref counted.ReadFaults);
+        }
+        return status;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] // as above
+    private int ResolveSegment(in Request request, ref FaultOutcome outcome)
+    {
+        if (!_tree.TryMakeCell(request.Address, request.Map, out SegmentCell cell))
         {
             return Status.NoMemory;
         }
@@ -178,11 +238,6 @@ internal sealed class FaultResolver(AddressSpace space)
                 : Install(cell, entry, request, ref outcome);
         }
         while (status == Status.TryAgain);
-        if (status == Status.Ok)
-        {
-            ref CounterWords counted = ref _counters.Of(thread);
-            SpaceCounters.Add(ref write ? ref counted.WriteFaults : ref counted.ReadFaults);
-        }
         return status;
     }
 
@@ -193,7 +248,7 @@ internal sealed class FaultResolver(AddressSpace space)
         {
             return Refuse(FaultReason.NoSlot, Status.Addressing, ref outcome);
         }
-        bool outOfReach = address >= Asce.SpanOf(_tree.Asce.Type);
+        bool outOfReach = !Asce.Reaches(_tree.Asce.Type, address);
         return Refuse(FaultReason.BeyondLimit, outOfReach ? Status.AsceType : Status.Addressing, ref outcome);
     }
 
@@ -203,44 +258,17 @@ internal sealed class FaultResolver(AddressSpace space)
         return code;
     }
 
-    /// <summary>Nothing is mapped in the segment: a leaf if it fits, else a page table of tokens.</summary>
-    private int Install(SegmentCell cell, SegmentEntry seen, in Request request, ref FaultOutcome outcome)
-    {
-        if (space.Options.Huge && request.Slot.FitsLeaf(request.Segment))
-        {
-            // A write to a tracked slot maps the leaf clean, and splits it in the next round.
-            bool dirty = request.InstallsDirty && !(request.Slot.TracksEntries && space.Options.Policy != SplitPolicy.Never);
-            SegmentEntry leaf = SegmentEntry.Leaf(request.Slot.HostOf(request.Segment), !request.Slot.IsReadOnly, dirty);
-            if (cell.TryReplace(seen, leaf))
-            {
-                SpaceCounters.Add(ref _counters.Of(request.Thread).SegmentsMapped);
-                outcome.Done |= FaultDone.Mapped;
-                outcome.Dirtied += dirty ? request.DirtiedLeaf : 0;
-                Probe.At(Place.EntryGrants);
-                SummarizeDirtyLeaf(cell, request, dirty);
-            }
-            return Status.TryAgain;
-        }
-        nint table = space.Engine.Pool.TryAllocate(TableKind.Page);
-        if (table == 0)
-        {
-            return Status.NoMemory;
-        }
-        PageTableBuilder.FillFromTokens(table, request.Segment, request.Map);
-        if (!cell.TryReplace(seen, SegmentEntry.Table((ulong)table, split: false)))
-        {
-            space.Engine.Pool.Free(table, TableKind.Page); // another thread was first
-        }
-        Probe.At(Place.TableLinked);
-        return Status.TryAgain;
-    }
-
     private int ResolveLeaf(SegmentCell cell, SegmentEntry entry, in Request request, ref FaultOutcome outcome)
     {
-        if (entry.IsAged)
+        WatchBits watch = entry.IsMarked ? cell.Watch.Of(request.Page) : WatchBits.None;
+        if (entry.IsAged && (watch & WatchBits.NoRead) == 0)
         {
             _ = cell.TryReplace(entry, entry.WithUse);
             return Status.TryAgain;
+        }
+        if (IsForbidden(watch, request))
+        {
+            return Forbid(request, ref outcome);
         }
         if (!request.IsWrite || !entry.IsProtected)
         {
@@ -253,15 +281,22 @@ internal sealed class FaultResolver(AddressSpace space)
             outcome.Rights = RightsOf(cell, request, entry.IsProtected);
             return Status.Ok;
         }
-        if (!request.Slot.TracksEntries || space.Options.Policy == SplitPolicy.Never || !entry.IsWritable)
+        bool whole = space.Options.Policy == SplitPolicy.Never || (!request.Slot.TracksEntries && !(entry.IsMarked && AsksAnywhere(cell)));
+        if (whole || !entry.IsWritable)
         {
+            if (entry.IsMarked && entry.IsWritable && AsksBeforeWrite(cell.Watch, request))
+            {
+                return Watched;
+            }
             // An entry from before the slot became writable gets the right first: the slot decides, not the entry.
             SegmentEntry next = entry.IsWritable ? entry.WithGrant : entry.WithWritable;
+            Probe.At(Place.BytesRead);
             if (cell.TryReplace(entry, next) && next.IsDirty)
             {
-                SpaceCounters.Add(ref _counters.Of(request.Thread).SegmentsGranted);
-                outcome.Done |= FaultDone.Granted;
-                outcome.Dirtied += request.DirtiedLeaf;
+                bool clean = !entry.IsSoftDirty;
+                SpaceCounters.Add(ref _counters.Of(request.Thread).SegmentsGranted, clean ? 1 : 0);
+                outcome.Done |= clean ? FaultDone.Granted : FaultDone.None;
+                outcome.Dirtied += clean ? request.DirtiedLeaf : 0;
                 Probe.At(Place.EntryGrants);
                 SummarizeDirtyLeaf(cell, request, true);
             }
@@ -305,42 +340,6 @@ internal sealed class FaultResolver(AddressSpace space)
         outcome.LeafSize = GuestAddress.PageSize;
         outcome.Rights = RightsOf(cell, request, page.IsProtected);
         return Status.Ok;
-    }
-
-    /// <summary>
-    /// Maps one page of a page table, makes an aged one young, or renews an entry that is older than the slot's right to write (rule 17).
-    /// </summary>
-    private int InstallPage(SegmentCell cell, in Request request, ref FaultOutcome outcome)
-    {
-        if (!cell.TryLock(out PageTable table, out bool frozen))
-        {
-            return frozen ? Frozen : Status.TryAgain;
-        }
-        PageEntry seen = table.Load(request.Page);
-        if (seen.IsAged)
-        {
-            _ = table.TryReplace(request.Page, seen, seen.WithUse);
-        }
-        else if (seen.IsInvalid)
-        {
-            ulong frame = request.Slot.HostOf(request.Address & ~(GuestAddress.PageSize - 1));
-            PageEntry page = PageEntry.Leaf(frame, !request.Slot.IsReadOnly, request.InstallsDirty);
-            if (table.TryReplace(request.Page, seen, page))
-            {
-                SpaceCounters.Add(ref _counters.Of(request.Thread).PagesMapped);
-                bool marks = page.IsDirty && !request.Slot.ByGeneration;
-                outcome.Done |= marks ? FaultDone.Mapped | FaultDone.Granted : FaultDone.Mapped;
-                outcome.Dirtied += marks ? request.DirtiedPage : 0;
-                Probe.At(Place.EntryGrants);
-                cell.SetSummary(marks ? request.Line : 0);
-            }
-        }
-        else if (!seen.IsWritable && !request.Slot.IsReadOnly)
-        {
-            _ = table.TryReplace(request.Page, seen, seen.WithWritable);
-        }
-        cell.Unlock();
-        return Status.TryAgain;
     }
 
     private static void SummarizeDirtyLeaf(SegmentCell cell, in Request request, bool dirty)

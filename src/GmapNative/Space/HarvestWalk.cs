@@ -14,14 +14,15 @@ internal ref struct HarvestWalk
 {
     private const int Batch = 64;
 
+    /// <summary>Of page tables, brought near for a batch: what the near cache holds beside the rest.</summary>
+    private const int MostLines = 256;
+
     /// <summary>Regions of 2 GB in which nothing was found, in one section.</summary>
     private const int CleanRegions = 64;
 
     private readonly AddressSpace _space;
     private readonly Slot _slot;
-    private readonly SlotTracking _tracking;
-    private readonly Outlet _counting;
-    private readonly Outlet _plain; // the same where what is taken is counted as a whole
+    private readonly EpochOutlet _outlet;
     private readonly SegmentWalk _walk;
     private SegmentFreezer _freezer;
 
@@ -39,9 +40,7 @@ internal ref struct HarvestWalk
     {
         _space = space;
         _slot = slot;
-        _tracking = tracking;
-        _counting = new Outlet(tracking.Sinks, sink, sink.Epoch, tracking); // the turn keeps the consumers as they are
-        _plain = new Outlet(tracking.Sinks, sink, sink.Epoch);
+        _outlet = new EpochOutlet(tracking, sink);
         _walk = new SegmentWalk(space, slot);
         _freezer = new SegmentFreezer(space, slot, tracking, sink);
         _dense = dense;
@@ -81,21 +80,38 @@ internal ref struct HarvestWalk
         int section = LibrarySections.Enter();
         for (int regions = 0; at < end && regions < CleanRegions && _taken + _denseCount == before; regions++)
         {
-            ulong stop = SegmentWalk.RegionEnd(at, end);
+            ulong stop = GuestAddress.RegionEnd(at, end);
             if (stop < end && _space.Tree.TryFind(stop, out SegmentTable next))
             {
                 next.PrefetchSummaries(); // no processor foresees where the next table is
             }
-            at = _space.Tree.TryFind(at, out SegmentTable table) ? TakeRegion(table, at, stop, start, end) : stop;
+            // The leaf first: if it is split after that, there is a table then (rule 33).
+            bool leaf = _space.Tree.HasRegionLeaves && TakeLeaf(at, stop) && Probe.LeavesOut(Step.RegionChildrenLeft);
+            at = !leaf && _space.Tree.TryFind(at, out SegmentTable table) ? TakeRegion(table, at, stop, start, end) : stop;
         }
         LibrarySections.Leave(section);
         return at;
     }
 
+    /// <summary>Takes a 2 GB leaf as a whole, if there is one; what was split meanwhile is for <see cref="TakeRegion"/>.</summary>
+    private bool TakeLeaf(ulong at, ulong stop)
+    {
+        bool found = _space.Tree.TryFindRegionLeaf(at, out RegionCell cell, out RegionEntry leaf);
+        if (found && leaf.Bits.IsSoftDirty)
+        {
+            ulong first = _slot.PageOf(GuestAddress.RegionBase(at));
+            Outlet into = _outlet.Of(first, GuestAddress.RegionThirdPages, out bool whole);
+            long taken = RegionTake.Leaf(cell, _slot, at, stop, into, _space.Watches, rearm: true);
+            _outlet.Count(whole, taken);
+            _taken += taken;
+        }
+        return found;
+    }
+
     /// <summary>Takes at..stop-1, a part of a region; start..end-1 is the range of the harvest.</summary>
     private ulong TakeRegion(SegmentTable table, ulong at, ulong stop, ulong start, ulong end)
     {
-        ulong region = SegmentWalk.RegionBase(at);
+        ulong region = GuestAddress.RegionBase(at);
         int last = GuestAddress.SegmentIndex(stop - 1) + 1;
         int next = GuestAddress.SegmentIndex(at);
         Span<int> batch = stackalloc int[Batch];
@@ -107,24 +123,22 @@ internal ref struct HarvestWalk
                 return stop;
             }
             Prefetch(table, region, batch[..count]);
-            bool allFresh = IsAllFresh(region, batch[0], batch[count - 1]);
-            Outlet into = allFresh ? _plain : _counting;
+            Outlet into = OutletOf(region, batch[0], batch[count - 1], out bool whole);
             long before = _taken;
             foreach (int index in batch[..count])
             {
                 TakeSegment(table.Cell(index), region + ((ulong)index << GuestAddress.SegmentShift), start, end, into);
             }
-            _tracking.Rate.CountTaken(allFresh ? (ulong)(_taken - before) : 0);
+            _outlet.Count(whole, _taken - before);
         }
-        return Math.Min(stop, region + ((ulong)next << GuestAddress.SegmentShift));
+        return GuestAddress.SegmentStart(region, next, stop);
     }
 
-    /// <summary>Whether every page that is taken from these segments now counts for the rate.</summary>
-    private readonly bool IsAllFresh(ulong region, int firstIndex, int lastIndex)
+    private readonly Outlet OutletOf(ulong region, int firstIndex, int lastIndex, out bool whole)
     {
         ulong begin = Math.Max(region + ((ulong)firstIndex << GuestAddress.SegmentShift), _slot.GuestAddress);
         ulong end = region + ((ulong)(lastIndex + 1) << GuestAddress.SegmentShift);
-        return _tracking.HasClearLog(_slot.PageOf(begin), (end - begin) >> GuestAddress.PageShift);
+        return _outlet.Of(_slot.PageOf(begin), (end - begin) >> GuestAddress.PageShift, out whole);
     }
 
     private void TakeSegment(SegmentCell cell, ulong segment, ulong start, ulong end, in Outlet into)
@@ -135,7 +149,8 @@ internal ref struct HarvestWalk
             return;
         }
         SegmentEntry entry = cell.Load();
-        if (entry.IsLeaf)
+        bool watched = entry.IsWatched && !Probe.LeavesOut(Step.WatchedTakenFast);
+        if (entry.IsLeaf || watched)
         {
             _taken += _walk.TakeSegment(cell, segment, start, end, into, rearm: true); // or its children, if it is split now
         }
@@ -145,7 +160,7 @@ internal ref struct HarvestWalk
         }
         else if (entry.IsTable)
         {
-            _taken += DirtyTake.Table(cell, new PageTable(entry.TableOrigin), _slot.PageOf(segment), into);
+            _taken += DirtyTake.Table(cell, new PageTable(entry.TableOrigin), _slot.PageOf(segment), into, _space.Watches, segment);
         }
     }
 
@@ -158,16 +173,19 @@ internal ref struct HarvestWalk
         {
             table.PrefetchEntry(index);
             ulong segment = region + ((ulong)index << GuestAddress.SegmentShift);
-            _plain.Prefetch(segment < _slot.GuestAddress ? 0 : _slot.PageOf(segment));
+            _outlet.Each.Prefetch(segment < _slot.GuestAddress ? 0 : _slot.PageOf(segment));
         }
+        Span<nint> lines = stackalloc nint[MostLines];
+        int count = 0;
         foreach (int index in batch)
         {
             SegmentCell cell = table.Cell(index);
             SegmentEntry entry = cell.Load();
-            if (entry.IsTable && !_freezer.Suits(cell)) // the freezer brings its own near, later
+            if (entry.IsTable && !entry.IsWatched && !_freezer.Suits(cell)) // the freezer brings its own near, later
             {
-                new PageTable(entry.TableOrigin).Prefetch(cell.Summary);
+                count = new PageTable(entry.TableOrigin).AddLines(cell.Summary, lines, count);
             }
         }
+        PageTable.BringNear(lines[..count]);
     }
 }

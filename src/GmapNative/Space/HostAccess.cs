@@ -1,5 +1,6 @@
 using System;
 using System.Threading;
+using GmapNative.Memory;
 
 namespace GmapNative.Space;
 
@@ -9,13 +10,14 @@ namespace GmapNative.Space;
 /// </summary>
 internal sealed unsafe class HostAccess(AddressSpace space)
 {
-    private const int NoSection = -1; // the caller's is not known
-
-    /// <summary>Copies out of the guest; 0 or the condition of the first byte that has no slot, with nothing copied.</summary>
+    /// <summary>
+    /// Copies out of the guest; 0 or the condition of the first byte that has no slot, or try again, with nothing copied: pages of it are
+    /// missing (rule 38), and wanted now.
+    /// </summary>
     public int Read(ulong address, byte* data, nuint size)
     {
         SlotMap map = space.Map;
-        int status = Check(map, address, size, write: false);
+        int status = Check(map, address, size, write: false, content: true);
         for (nuint done = 0; status == Status.Ok && done < size;)
         {
             Slot slot = map.Find(address + done)!;
@@ -27,11 +29,16 @@ internal sealed unsafe class HostAccess(AddressSpace space)
         return status;
     }
 
-    /// <summary>Copies into the guest: marks and copies in one section, so that a harvest in between waits for the copy.</summary>
-    public int Write(ulong address, byte* data, nuint size, int section = NoSection)
+    /// <summary>
+    /// Copies into the guest: marks and copies in one section, so that a harvest in between waits for the copy.
+    /// <see cref="FaultResolver.Watched"/>: nothing is copied; end the section, let <see cref="Watches.SettleWrite"/> tell about
+    /// <paramref name="asks"/>, and write again (rule 30).
+    /// </summary>
+    public int Write(ulong address, byte* data, nuint size, out ulong asks, int section = LibrarySections.Unknown)
     {
         SlotMap map = space.Map;
-        int status = Check(map, address, size, write: true);
+        int status = Check(map, address, size, write: true, content: true);
+        status = space.Watches.FindAsking(address, status == Status.Ok ? size : 0, out asks) ? FaultResolver.Watched : status;
         for (nuint done = 0; status == Status.Ok && done < size;)
         {
             Slot slot = map.Find(address + done)!;
@@ -46,7 +53,7 @@ internal sealed unsafe class HostAccess(AddressSpace space)
     }
 
     /// <summary>Marks every page that a range touches; -EFAULT with nothing marked if one has no slot.</summary>
-    public int MarkRange(ulong address, ulong size, int section = NoSection)
+    public int MarkRange(ulong address, ulong size, int section = LibrarySections.Unknown)
     {
         SlotMap map = space.Map;
         Slot? slot = map.Find(address);
@@ -59,7 +66,7 @@ internal sealed unsafe class HostAccess(AddressSpace space)
     }
 
     /// <summary>ORs a bitmap into a slot's log; bit i is page first + i.</summary>
-    public int MarkBitmap(uint slotId, ulong first, ulong count, ulong* bitmap, int section = NoSection)
+    public int MarkBitmap(uint slotId, ulong first, ulong count, ulong* bitmap, int section = LibrarySections.Unknown)
     {
         Slot? slot = space.Map.ById(slotId);
         if (slot is null)
@@ -70,12 +77,12 @@ internal sealed unsafe class HostAccess(AddressSpace space)
         {
             return Status.Invalid;
         }
-        Count(slot.Tracking?.MarkWords(first, count, bitmap) ?? 0, section); // the caller's bitmap: (count + 63) / 64 words
+        Count(slot.Tracking?.MarkWords(first, count, bitmap, section) ?? 0, section); // the caller's bitmap: (count + 63) / 64 words
         return Status.Ok;
     }
 
     /// <summary>Marks the pages of single addresses; those without a slot are passed over.</summary>
-    public void MarkBatch(ulong* addresses, nuint count, int section = NoSection)
+    public void MarkBatch(ulong* addresses, nuint count, int section = LibrarySections.Unknown)
     {
         SlotMap map = space.Map;
         ulong added = 0;
@@ -83,14 +90,14 @@ internal sealed unsafe class HostAccess(AddressSpace space)
         {
             Slot? slot = map.Find(addresses[i]); // the caller's array of count elements
             i += slot?.Tracking is not { } tracking ? 1
-                : tracking.MarkAddresses(addresses + i, count - i, slot.GuestAddress, slot.Size, ref added);
+                : tracking.MarkAddresses(addresses + i, count - i, slot.GuestAddress, slot.Size, section, ref added);
         }
         Count(added, section);
     }
 
     private int MarkAcross(SlotMap map, ulong address, ulong size, int section)
     {
-        if (Check(map, address, size, write: false) != Status.Ok)
+        if (Check(map, address, size, write: false, content: false) != Status.Ok)
         {
             return Status.Fault;
         }
@@ -109,7 +116,7 @@ internal sealed unsafe class HostAccess(AddressSpace space)
         if (slot.Tracking is { } tracking)
         {
             ulong first = slot.PageOf(address);
-            Count(tracking.Mark(first, slot.PageOf(address + size - 1) - first + 1), section);
+            Count(tracking.Mark(first, slot.PageOf(address + size - 1) - first + 1, section), section);
         }
     }
 
@@ -129,10 +136,11 @@ internal sealed unsafe class HostAccess(AddressSpace space)
         }
     }
 
-    private int Check(SlotMap map, ulong address, ulong size, bool write)
+    private int Check(SlotMap map, ulong address, ulong size, bool write, bool content)
     {
         FaultOutcome unused = default;
         ulong at = address;
+        bool missing = false;
         for (ulong left = size; left != 0;)
         {
             Slot? slot = at >= address ? map.Find(at) : null; // it wrapped: nothing is there
@@ -145,9 +153,11 @@ internal sealed unsafe class HostAccess(AddressSpace space)
                 return Status.Protection;
             }
             ulong length = Math.Min(left, slot.End - at);
+            ulong first = slot.PageOf(at);
+            missing |= content && slot.Missing?.Wants(first, slot.PageOf(at + length - 1) - first + 1) is true;
             left -= length;
             at += length;
         }
-        return Status.Ok;
+        return missing ? Status.TryAgain : Status.Ok;
     }
 }

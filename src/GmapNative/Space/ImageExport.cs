@@ -68,7 +68,9 @@ internal static unsafe class ImageExport
             void* aside = NativeMemory.Alloc((nuint)bound);
             try
             {
-                var writer = new ImageWriter(new Span<byte>(aside, (int)bound), realBase, new FrameMap(space.Map, bases), clearSoftware);
+                var frames = new FrameMap(space.Map, bases);
+                var writer = new ImageWriter(
+                    new Span<byte>(aside, (int)bound), realBase, frames, space.Tree.PageTables, clearSoftware);
                 int status = writer.Write(space.Tree.Asce, out asce, out size);
                 if (status != Status.Ok || realBase + size < realBase)
                 {
@@ -97,7 +99,7 @@ internal static unsafe class ImageExport
         {
             segments += (slot.Size >> GuestAddress.SegmentShift) + 2;
         }
-        ulong regions = (segments >> 11) + (2 * (ulong)space.Map.Slots.Length) + (ulong)tables.Segments + 2;
-        return (regions << 14) + ((segments + (ulong)tables.Pages) << 11);
+        ulong regions = (segments >> 11) + (8 * (ulong)space.Map.Slots.Length) + (ulong)(tables.Segments + tables.Regions) + 2;
+        return (regions << 14) + ((segments + (ulong)tables.Pages) * (ulong)space.Tree.PageTables.Bytes);
     }
 }

@@ -1,5 +1,7 @@
+using System;
 using System.Collections.Generic;
 using GmapNative.Memory;
+using GmapNative.Tables;
 
 namespace GmapNative.Space;
 
@@ -11,14 +13,23 @@ internal sealed class Limbo(AddressSpace space)
     /// <summary>How many tables may wait; a long unmap takes a grace whenever so many are unlinked.</summary>
     public const int Capacity = 1024;
 
-    private readonly record struct Retired(nint Table, TableKind Kind);
+    private readonly record struct Retired(nint Table, TableKind Kind, bool IsWhole = false);
 
     private readonly List<Retired> _tables = new(Capacity + 4);
 
     public bool IsFull => _tables.Count >= Capacity;
 
     /// <summary>Tables of a kind that wait.</summary>
-    public int Count(TableKind kind) => _tables.FindAll(retired => retired.Kind == kind).Count;
+    public long Count(TableKind kind)
+    {
+        long count = 0;
+        foreach (Retired retired in _tables)
+        {
+            bool below = retired.IsWhole && kind == space.Tree.PageTables.Kind;
+            count += retired.Kind == kind ? 1 : below ? new SegmentTable((ulong)retired.Table).CountPageTables() : 0;
+        }
+        return count;
+    }
 
     /// <summary>Makes sure that the next <see cref="Add"/>, which comes with an entry's lock held, allocates nothing.</summary>
     public void EnsureRoom() => _tables.EnsureCapacity(_tables.Count + 1);
@@ -27,6 +38,32 @@ internal sealed class Limbo(AddressSpace space)
     {
         _tables.Add(new Retired(table, kind));
         space.Engine.CountLimbo(TableKinds.BytesOf(kind));
+    }
+
+    /// <summary>
+    /// A segment table that is unlinked and not empty: a call that found it before may hang a page table on it until the grace (rule 33).
+    /// </summary>
+    public void AddWhole(nint segmentTable)
+    {
+        _tables.Add(new Retired(segmentTable, TableKind.Segment, IsWhole: true));
+        space.Engine.CountLimbo(TableKinds.BytesOf(TableKind.Segment));
+    }
+
+    /// <summary>What is as old as a segment table that is retired: dense bits and watch tables.</summary>
+    public void AddBeside(SegmentTable table)
+    {
+        Span<nint> watch = stackalloc nint[WatchDirectory.Links + 1];
+        foreach (nint one in watch[..table.Watch.CopyTo(watch)])
+        {
+            Add(one, TableKind.Watch);
+        }
+        foreach (DenseBits dense in (ReadOnlySpan<DenseBits>)[table.Dense, table.Spare, table.Retiring])
+        {
+            if (dense.Origin != 0)
+            {
+                Add((nint)dense.Origin, TableKind.DenseBits);
+            }
+        }
     }
 
     /// <summary>
@@ -61,7 +98,14 @@ internal sealed class Limbo(AddressSpace space)
     {
         foreach (Retired retired in _tables)
         {
-            space.Engine.Pool.Free(retired.Table, retired.Kind);
+            if (retired.IsWhole)
+            {
+                space.Tree.FreeUnlinked(retired.Table);
+            }
+            else
+            {
+                space.Engine.Pool.Free(retired.Table, retired.Kind);
+            }
             space.Engine.CountLimbo(-TableKinds.BytesOf(retired.Kind));
         }
         _tables.Clear();

@@ -13,7 +13,8 @@ internal struct MappedAccess(TableTree tree)
 {
     private const ulong Nowhere = ulong.MaxValue;
 
-    private SegmentTable _table; // lasts as long as the section; an unlinked one has invalid entries only (rule 18)
+    // Lasts as long as the section; an unlinked one has invalid entries only (rule 18), or nobody needs what is marked there (rule 33).
+    private SegmentTable _table;
     private ulong _region = Nowhere;
 
     /// <summary>Pages granted so far.</summary>
@@ -33,7 +34,7 @@ internal struct MappedAccess(TableTree tree)
             if (!tree.TryFind(address, out _table))
             {
                 _region = Nowhere;
-                return false;
+                return tree.HasRegionLeaves && TryRegion(address, write, ref outcome);
             }
             _region = region;
         }
@@ -55,6 +56,21 @@ internal struct MappedAccess(TableTree tree)
         outcome.HostAddress = entry.Frame | (address & (GuestAddress.SegmentSize - 1));
         outcome.LeafSize = GuestAddress.SegmentSize;
         outcome.Rights = entry.IsProtected ? Access.Read : Access.Read | Access.Write;
+        return true;
+    }
+
+    /// <summary>By a 2 GB leaf: a store through P = 0 needs no mark (rule 33).</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private readonly bool TryRegion(ulong address, bool write, ref FaultOutcome outcome)
+    {
+        if (!tree.TryFindRegionLeaf(address, out _, out RegionEntry leaf) || leaf.IsInvalid || (write && leaf.IsProtected))
+        {
+            return false;
+        }
+        Probe.At(Place.EntryLoaded);
+        outcome.HostAddress = leaf.Frame | (address & (GuestAddress.RegionThirdSize - 1));
+        outcome.LeafSize = GuestAddress.RegionThirdSize;
+        outcome.Rights = leaf.IsProtected ? Access.Read : Access.Read | Access.Write;
         return true;
     }
 

@@ -12,7 +12,7 @@ namespace GmapNative.Space;
 /// </summary>
 internal readonly ref struct Populator(AddressSpace space, Access access)
 {
-    private const int TablesAtOnce = 64; // 128 KB, about 15 microseconds
+    private const int TablesAtOnce = 64; // 128 KB (with PGSTEs 256 KB), about 15 microseconds
     private const int TablesAhead = 2;   // for which the cache is asked
 
     private readonly bool _isWrite = (access & Access.Write) != 0;
@@ -20,19 +20,27 @@ internal readonly ref struct Populator(AddressSpace space, Access access)
 
     /// <summary>
     /// Maps from <paramref name="next"/> on, at least one page and not beyond <paramref name="end"/>, and sets it to where to go on. A
-    /// status as of a fault, or <see cref="FaultResolver.Frozen"/>: what was mapped before stays.
+    /// status as of a fault, or <see cref="FaultResolver.Frozen"/> or <see cref="FaultResolver.Watched"/>: what was mapped before stays.
     /// </summary>
     public int Advance(ulong end, ref ulong next)
     {
         SlotMap map = space.Map;
         Slot? slot = map.Find(next);
         bool told = Tell.Hears(GmapEvents.Keywords.Faults | GmapEvents.Keywords.Splits); // of each fault: so there must be each
-        if (slot is null || told || slot.ByGeneration || (_isWrite && slot.IsReadOnly))
+        if (slot is null || told || slot.ByGeneration || slot.Missing is not null || (_isWrite && slot.IsReadOnly))
         {
             return ByFaults(end, ref next);
         }
+        if (slot.FitsRegion(GuestAddress.RegionBase(next)) && space.Tree.HasRegionLeaves && !space.Tree.TryFind(next, out _))
+        {
+            return ByFaults(end, ref next); // 2 GB by one
+        }
         ulong before = next;
-        ulong stop = Math.Min(end, slot.End);
+        ulong stop = Unwatched(next, Math.Min(end, slot.End));
+        if (stop <= next)
+        {
+            return ByFaults(end, ref next);
+        }
         ulong segment = GuestAddress.SegmentBase(next);
         int status;
         if (!space.Options.Huge || !slot.FitsLeaf(segment))
@@ -48,6 +56,18 @@ internal readonly ref struct Populator(AddressSpace space, Access access)
             status = Leaves(slot, map, stop, ref next);
         }
         return status == Status.Ok && next == before ? ByFaults(end, ref next) : status;
+    }
+
+    /// <summary>Where the first segment from <paramref name="at"/> on begins that has watch halfwords: faults map it (rule 28).</summary>
+    private ulong Unwatched(ulong at, ulong stop)
+    {
+        if (!space.Tree.TryFind(at, out SegmentTable table) || table.Watch.IsNone)
+        {
+            return stop; // nothing goes beyond these 2 GB in one step
+        }
+        int first = GuestAddress.SegmentIndex(at);
+        int count = table.Watch.CountUnwatched(first, GuestAddress.TableEntries);
+        return GuestAddress.SegmentStart(GuestAddress.RegionBase(at), first + count, stop);
     }
 
     /// <summary>Entry by entry, to the end of the segment.</summary>
@@ -73,7 +93,7 @@ internal readonly ref struct Populator(AddressSpace space, Access access)
     private int Leaves(Slot slot, SlotMap map, ulong stop, ref ulong next)
     {
         int first = GuestAddress.SegmentIndex(next);
-        ulong region = next & ~(GuestAddress.RegionThirdSize - 1);
+        ulong region = GuestAddress.RegionBase(next);
         ulong last = Math.Min(stop - 1, region + GuestAddress.RegionThirdSize - 1);
         ulong whole = GuestAddress.SegmentBase(slot.End); // of the slot's last, ragged segment no leaf is possible
         int end = last < whole ? GuestAddress.SegmentIndex(last) + 1 : GuestAddress.SegmentIndex(whole - 1) + 1;
@@ -97,7 +117,7 @@ internal readonly ref struct Populator(AddressSpace space, Access access)
             ref CounterWords counted = ref space.Counters.Of(_thread);
             SpaceCounters.Add(ref counted.SegmentsMapped, done);
             SpaceCounters.Add(ref _isWrite ? ref counted.WriteFaults : ref counted.ReadFaults, done);
-            next = Math.Min(stop, region + ((ulong)(first + done) << GuestAddress.SegmentShift));
+            next = GuestAddress.SegmentStart(region, first + done, stop);
         }
         return Status.Ok;
     }
@@ -115,7 +135,7 @@ internal readonly ref struct Populator(AddressSpace space, Access access)
         Span<nint> spare = stackalloc nint[TablesAtOnce];
         int first = GuestAddress.SegmentIndex(next);
         int wanted = Math.Min(TablesAtOnce, table.CountUnmapped(first, LastOf(slot, stop, splits, next) + 1));
-        int got = wanted == 0 ? 0 : space.Engine.Pool.TryAllocate(TableKind.Page, spare[..wanted]);
+        int got = wanted == 0 ? 0 : space.Tree.PageTables.TryAllocate(spare[..wanted]);
         // All are filled before the first is linked: a locked instruction waits until every store before it has reached the cache.
         ulong at = next;
         for (int i = 0; i < got; i++)
@@ -131,7 +151,7 @@ internal readonly ref struct Populator(AddressSpace space, Access access)
         Count((long)((next - before) >> GuestAddress.PageShift), splits ? used : 0);
         for (int i = used; i < got; i++)
         {
-            space.Engine.Pool.Free(spare[i], TableKind.Page); // somebody else mapped what it was for
+            space.Tree.PageTables.Free(spare[i]); // somebody else mapped what it was for
         }
         return got < wanted ? Status.NoMemory : Status.Ok;
     }

@@ -8,6 +8,9 @@ namespace GmapNative.Space;
 /// <summary>Explicit control over ranges: unmap, discard, collapse, split, age, populate.</summary>
 internal static class RangeCalls
 {
+    /// <summary>A harvest waits as long as 16 tables are filled; beginning a section for each costs as much as a quarter of that.</summary>
+    private const int SplitsInSection = 16;
+
     /// <summary>See <c>gmap_unmap</c>.</summary>
     public static int Unmap(AddressSpace space, ulong address, ulong size, out ulong next) =>
         TakeAway(space, address, size, forget: false, out next);
@@ -56,19 +59,20 @@ internal static class RangeCalls
             return Status.NotSupported;
         }
         ulong end = address + size;
-        while (next < end)
+        int status = Status.Ok;
+        while (next < end && status == Status.Ok)
         {
             int section = LibrarySections.Enter();
-            bool found = TryFindAlive(space, next, out SegmentCell cell, out bool dead);
-            int status = dead ? Status.BadHandle : found ? SplitCell(space, cell, next) : Status.Ok;
-            LibrarySections.Leave(section);
-            if (status != Status.Ok)
+            for (int segments = 0; segments < SplitsInSection && next < end && status == Status.Ok; segments++)
             {
-                return status;
+                _ = !space.IsDead && space.SplitRegion(next);
+                bool found = TryFindAlive(space, next, out SegmentCell cell, out bool dead);
+                status = dead ? Status.BadHandle : found ? SplitCell(space, cell, next) : Status.Ok;
+                next = status == Status.Ok ? NextBorder(space, next, found, end) : next;
             }
-            next = Math.Min(end, NextBorder(next, found));
+            LibrarySections.Leave(section);
         }
-        return Status.Ok;
+        return status;
     }
 
     /// <summary>See <c>gmap_age</c>.</summary>
@@ -86,9 +90,10 @@ internal static class RangeCalls
             int thaws = space.Thaws.Now; // before the look at the segment
             int section = LibrarySections.Enter();
             bool found = TryFindAlive(space, at, out SegmentCell cell, out dead);
-            ulong border = Math.Min(end, NextBorder(at, found));
+            ulong border = dead ? end : NextBorder(space, at, found, end);
             bool frozen = false;
-            ulong used = found ? Aging.Age(cell, at, border, out frozen) : 0;
+            ulong used = found ? Aging.Age(cell, at, border, out frozen) : dead ? 0 : Aging.AgeRegion(space.Tree, at, border);
+            border = !found && !dead && used == 0 && space.Tree.TryFindCell(at, out _) ? at : border; // split between the two looks
             if (used != 0 && !Probe.LeavesOut(Step.AgeWithoutBump))
             {
                 space.Tree.BumpGeneration(); // cached translations would hide the next use (rule 24)
@@ -116,8 +121,8 @@ internal static class RangeCalls
             int section = LibrarySections.Enter();
             int status = space.IsDead ? Status.BadHandle : new Populator(space, access).Advance(end, ref next);
             LibrarySections.Leave(section);
-            WaitIf(space, status == FaultResolver.Frozen, thaws);
-            if (status is not (Status.Ok or FaultResolver.Frozen))
+            status = status is FaultResolver.Frozen or FaultResolver.Watched ? space.Faults.Wait(status, next, thaws) : status;
+            if (status != Status.Ok)
             {
                 return status;
             }
@@ -142,42 +147,59 @@ internal static class RangeCalls
         {
             return status;
         }
-        long begin = Tell.Time(GmapEvents.Keywords.Slots);
+        WatchTally tally = space.Watches.Begin();
+        ulong end = address + size;
         using (space.Configuration.Hold())
         {
             if (space.IsDead)
             {
                 return Status.BadHandle;
             }
-            ulong end = address + size;
-            SlotMap map = space.Map;
-            foreach (Slot slot in map.Slots)
-            {
-                if (status == Status.Ok && slot.Clips(address, address + size, out ulong from, out ulong to))
-                {
-                    status = new RangeUnmapper(space, slot, map, insist: false).Unmap(from, to, out next);
-                }
-            }
-            Probe.At(Place.Walked);
-            next = status == Status.Ok ? end : next;
-            if (forget && space.Options.ByGeneration && !Probe.LeavesOut(Step.DiscardAfterGrace))
-            {
-                PourDenseBits(space, address, next); // before the bump and the grace, which end the rights that they gave (rule 26)
-            }
-            int grace = space.Limbo.GraceAndReclaim();
-            bool timedOut = grace != Status.Ok || status is not (Status.Ok or Status.NoMemory); // now, or halfway
-            if (forget && !timedOut)
-            {
-                if (Probe.LeavesOut(Step.DiscardAfterGrace))
-                {
-                    PourDenseBits(space, address, next);
-                }
-                ForgetDirty(space, address, next); // after the grace: what was stored by old rights is in the logs, too
-            }
-            status = status != Status.Ok ? status : grace;
-            Tell.Unmap(space.Number, address, size, begin, status);
-            return status;
+            status = TakeAwayLocked(space, address, end, forget, tally, out next);
+            space.Stays.Enter(); // the space cannot end before its notifiers are told
         }
+        space.Watches.Settle(address, end, tally);
+        space.Stays.Leave();
+        return status;
+    }
+
+    private static int TakeAwayLocked(
+        AddressSpace space, ulong address, ulong end, bool forget, in WatchTally tally, out ulong next)
+    {
+        next = address;
+        int status = Status.Ok;
+        long begin = Tell.Time(GmapEvents.Keywords.Slots);
+        SlotMap map = space.Map;
+        foreach (Slot slot in map.Slots)
+        {
+            if (status == Status.Ok && slot.Clips(address, end, out ulong from, out ulong to))
+            {
+                status = new RangeUnmapper(space, slot, map, insist: false).Unmap(from, to, out next);
+            }
+        }
+        Probe.At(Place.Walked);
+        next = status == Status.Ok ? end : next;
+        if (forget && space.Options.ByGeneration && !Probe.LeavesOut(Step.DiscardAfterGrace))
+        {
+            PourDenseBits(space, address, next); // before the bump and the grace, which end the rights that they gave (rule 26)
+        }
+        if (Probe.LeavesOut(Step.ToldBeforeGrace))
+        {
+            space.Watches.Settle(address, end, tally);
+        }
+        int grace = space.Limbo.GraceAndReclaim();
+        bool timedOut = grace != Status.Ok || status is not (Status.Ok or Status.NoMemory); // now, or halfway
+        if (forget && !timedOut)
+        {
+            if (Probe.LeavesOut(Step.DiscardAfterGrace))
+            {
+                PourDenseBits(space, address, next);
+            }
+            ForgetDirty(space, address, next); // after the grace: what was stored by old rights is in the logs, too
+        }
+        status = status != Status.Ok ? status : grace;
+        Tell.Unmap(space.Number, address, end - address, begin, status);
+        return status;
     }
 
     private static int CheckWaiting(AddressSpace space, ulong address, ulong size) =>
@@ -191,11 +213,11 @@ internal static class RangeCalls
         return !dead && space.Tree.TryFindCell(address, out cell);
     }
 
-    /// <summary>Where the segment ends, or the region where it has no segment table.</summary>
-    private static ulong NextBorder(ulong address, bool hasSegment)
+    /// <summary>Where the segment ends, or what has no segment table, at most <paramref name="end"/>.</summary>
+    private static ulong NextBorder(AddressSpace space, ulong address, bool hasSegment, ulong end)
     {
-        ulong size = hasSegment ? GuestAddress.SegmentSize : GuestAddress.RegionThirdSize;
-        return (address & ~(size - 1)) + size;
+        ulong last = hasSegment ? address | (GuestAddress.SegmentSize - 1) : space.Tree.LastOnTheWay(address);
+        return Math.Min(last, end - 1) + 1;
     }
 
     private static int SplitCell(AddressSpace space, SegmentCell cell, ulong address)
@@ -236,10 +258,11 @@ internal static class RangeCalls
                 ulong count = (to - from) >> GuestAddress.PageShift;
                 ulong dropped = slot.Tracking.Drop(slot.PageOf(from), count, onlyTell: slot.Backing is not null);
                 SpaceCounters.Add(ref space.Counters.Mine.PagesDiscarded, (long)dropped);
+                _ = slot.Backing?.Rearm(slot.PageOf(from), count); // where that fails, so does the next harvest
             }
         }
     }
 
-    private static bool IsRange(AddressSpace space, ulong address, ulong size) =>
+    public static bool IsRange(AddressSpace space, ulong address, ulong size) =>
         GuestAddress.IsPageAligned(address | size) && address + size >= address && (size == 0 || address + size - 1 <= space.Limit);
 }

@@ -1,5 +1,4 @@
 using GmapNative.Bits;
-using GmapNative.Memory;
 using GmapNative.Tables;
 
 namespace GmapNative.Space;
@@ -22,7 +21,7 @@ internal sealed class RangeCollapser(AddressSpace space, Slot slot, SlotTracking
     public int Collapse(ulong start, ulong end, ref ulong collapsed)
     {
         ulong segment = GuestAddress.SegmentBase(start + GuestAddress.SegmentSize - 1);
-        for (; segment < end && end - segment >= GuestAddress.SegmentSize; segment += GuestAddress.SegmentSize)
+        for (; segment >= start && segment < end && end - segment >= GuestAddress.SegmentSize; segment += GuestAddress.SegmentSize)
         {
             int status = space.Limbo.IsFull ? space.Limbo.Reclaim() : Status.Ok;
             if (status != Status.Ok)
@@ -37,7 +36,69 @@ internal sealed class RangeCollapser(AddressSpace space, Slot slot, SlotTracking
                 SpaceCounters.Add(ref space.Counters.Mine.Collapses);
             }
         }
+        return CollapseRegions(start, end, ref collapsed);
+    }
+
+    /// <summary>
+    /// Makes 2 GB leaves of segment tables whose segments are leaves alike (rule 33), where the entries are not the truth: in the old table
+    /// calls in flight may still grant and split, and nobody would see it. Nor where PGSTEs may come meanwhile.
+    /// </summary>
+    private int CollapseRegions(ulong start, ulong end, ref ulong collapsed)
+    {
+        const ulong Size = GuestAddress.RegionThirdSize;
+        ulong region = GuestAddress.RegionBase(start + Size - 1);
+        bool may = space.Tree.HasRegionLeaves && !slot.TracksEntries && !space.Tree.PageTables.HasPgstes;
+        for (; may && region >= start && region < end && end - region >= Size; region += Size)
+        {
+            int status = space.Limbo.IsFull ? space.Limbo.Reclaim() : Status.Ok;
+            if (status != Status.Ok)
+            {
+                return status;
+            }
+            if (slot.FitsRegion(region) && CollapseRegion(region))
+            {
+                collapsed++;
+                Tell.Collapse(space.Number, region);
+                SpaceCounters.Add(ref space.Counters.Mine.Collapses);
+            }
+        }
         return Status.Ok;
+    }
+
+    private bool CollapseRegion(ulong region)
+    {
+        RegionEntry table = space.Tree.TryFindRegion(region, out RegionCell cell) ? cell.Load() : default;
+        if (!table.IsTable || table.Origin == 0)
+        {
+            return false; // no section: only holders of the configuration lock free tables
+        }
+        harvests?.Take(); // those that began before the slot was unpublished may still take from the table
+        nint old;
+        using (space.Shadows is { } shadows ? shadows.Gate.EnterScope() : default) // their faults arm pages in it (rule 35)
+        {
+            RegionEntry leaf = RegionEntry.Leaf(slot.HostOf(region), !slot.IsReadOnly, dirty: true);
+            old = IsUniform(new SegmentTable(table.Origin), region) ? space.Tree.TryCollapse(cell, table, leaf) : 0;
+        }
+        harvests?.Exit();
+        if (old != 0)
+        {
+            space.Limbo.AddBeside(new SegmentTable((ulong)old));
+            space.Limbo.AddWhole(old);
+        }
+        return old != 0;
+    }
+
+    /// <summary>Whether all segments are leaves by the slot's rights, and no page is watched.</summary>
+    private bool IsUniform(SegmentTable table, ulong region)
+    {
+        bool alike = table.Watch.Union() == WatchBits.None;
+        for (int i = 0; alike && i < GuestAddress.TableEntries; i++)
+        {
+            SegmentEntry entry = table.Cell(i).Load();
+            alike = entry.IsLeaf && entry.IsWritable != slot.IsReadOnly
+                && entry.Frame == slot.HostOf(region + ((ulong)i << GuestAddress.SegmentShift));
+        }
+        return alike;
     }
 
     /// <summary>
@@ -65,6 +126,10 @@ internal sealed class RangeCollapser(AddressSpace space, Slot slot, SlotTracking
     /// <summary>Links a leaf in place of a locked table, whose lock ends with it. False: the table is not uniform, and as it was.</summary>
     private bool TryLink(SegmentCell cell, PageTable table, ulong segment)
     {
+        if ((space.Tree.PageTables.HasPgstes && table.AnyPgste) || !WatchMarks.Drop(cell, table))
+        {
+            return false; // a leaf has no place for it (rules 28 and 32)
+        }
         if (!IsUniform(table, segment, out Uniform pages) || (slot.TracksEntries && !pages.IsDirty && !TryHold(table)))
         {
             return false;
@@ -77,7 +142,7 @@ internal sealed class RangeCollapser(AddressSpace space, Slot slot, SlotTracking
         var leaf = SegmentEntry.Leaf(slot.HostOf(segment), !slot.IsReadOnly, dirty);
         Probe.At(Place.SummarySet);
         cell.Unlink(pages.IsAged ? leaf.WithAge : leaf);
-        space.Limbo.Add((nint)table.Origin, TableKind.Page);
+        space.Limbo.Add((nint)table.Origin, space.Tree.PageTables.Kind);
         return true;
     }
 

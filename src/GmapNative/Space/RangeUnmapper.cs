@@ -1,3 +1,4 @@
+using System;
 using GmapNative.Bits;
 using GmapNative.Memory;
 using GmapNative.Tables;
@@ -14,6 +15,9 @@ namespace GmapNative.Space;
 /// <param name="insist">Go on when readers hold a full limbo; the status tells.</param>
 internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap tokens, bool insist)
 {
+    /// <summary>Whether the PGSTEs of the pages go too: the slot does (rule 32).</summary>
+    public bool DropsPgstes { get; init; }
+
     // Where the kernel is the truth the entries' marks say nothing (rule 21).
     private readonly Outlet _log = slot.TracksEntries ? slot.Tracking!.EveryoneCounted : Outlet.None;
 
@@ -27,6 +31,10 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
         next = start;
         while (next < end)
         {
+            if (UnmapsRegion(ref next, end) || IsBeyondTables(ref next, end))
+            {
+                continue;
+            }
             ulong segment = GuestAddress.SegmentBase(next);
             ulong stop = end - segment < GuestAddress.SegmentSize ? end : segment + GuestAddress.SegmentSize;
             if (space.Limbo.IsFull && held == Status.Ok)
@@ -42,6 +50,70 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
             next = stop;
         }
         return held;
+    }
+
+    /// <summary>
+    /// Takes a 2 GB leaf away, which is split first if some of it stays: what it is split into is unmapped then. False: there is none.
+    /// </summary>
+    private bool UnmapsRegion(ref ulong next, ulong end)
+    {
+        if (!space.Tree.TryFindRegionLeaf(next, out RegionCell cell, out _)) // no section, as below
+        {
+            return false;
+        }
+        ulong region = GuestAddress.RegionBase(next);
+        bool whole = next == region && end - region >= GuestAddress.RegionThirdSize;
+        if (!whole && space.Options.Policy != SplitPolicy.Never)
+        {
+            _ = space.SplitRegion(next);
+            return false;
+        }
+        SlotTracking? harvests = Probe.LeavesOut(Step.NoHarvestLockInUnmap) ? null : slot.Tracking;
+        harvests?.Take();
+        int section = LibrarySections.Enter();
+        bool done = UnmapRegion(cell, region);
+        LibrarySections.Leave(section);
+        harvests?.Exit();
+        next = done ? GuestAddress.RegionEnd(next, end) : next;
+        return done;
+    }
+
+    /// <summary>Under the slot's harvest lock, as <see cref="UnmapSegment"/>. The deposit stays as long as a segment table would.</summary>
+    private bool UnmapRegion(RegionCell cell, ulong region)
+    {
+        for (RegionEntry leaf = cell.Load(); leaf.IsLeaf; leaf = cell.Load())
+        {
+            if (leaf.Bits.IsSoftDirty && !Probe.LeavesOut(Step.NoPourOnUnmap))
+            {
+                _log.OrRange(slot.PageOf(region), GuestAddress.RegionThirdPages); // before the source is gone (rule 10)
+            }
+            Probe.At(Place.Poured);
+            RegionEntry token = tokens.HasSlot(region, GuestAddress.RegionThirdSize)
+                ? RegionEntry.Empty(TableType.RegionThird) : RegionEntry.Hole(TableType.RegionThird, Status.Addressing);
+            if (cell.TryReplace(leaf, token))
+            {
+                Probe.At(Place.EntryEmptied);
+                if (leaf.Bits.IsMarked && !Probe.LeavesOut(Step.UnmapForgetsChange))
+                {
+                    space.Watches.TakeWeakenedRegion(cell.Watch, region);
+                }
+                SpaceCounters.Add(ref space.Counters.Mine.PagesUnmapped, GuestAddress.RegionThirdPages);
+                return true;
+            }
+        }
+        return false; // split meanwhile
+    }
+
+    /// <summary>Passes over what of 2 GB has no segment table. One that comes now is of a fault that comes after this.</summary>
+    private bool IsBeyondTables(ref ulong next, ulong end)
+    {
+        if (space.Tree.TryFind(next, out _)) // no section: only holders of the configuration lock free tables
+        {
+            return false;
+        }
+        space.Tree.RefreshRegionToken(next, tokens);
+        next = Math.Min(end - 1, space.Tree.LastOnTheWay(next)) + 1;
+        return true;
     }
 
     /// <summary>
@@ -94,6 +166,10 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
             return Status.TryAgain;
         }
         Probe.At(Place.EntryEmptied);
+        if (entry.IsMarked && !Probe.LeavesOut(Step.UnmapForgetsChange))
+        {
+            space.Watches.TakeWeakenedLeaf(cell.Watch, segment);
+        }
         SpaceCounters.Add(ref space.Counters.Mine.PagesUnmapped, GuestAddress.PageTableEntries);
         return Status.Ok;
     }
@@ -107,21 +183,23 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
         int first = GuestAddress.PageIndex(start);
         int count = (int)((end - start) >> GuestAddress.PageShift);
         int mapped = 0;
+        WatchSegment watch = cell.Load().IsWatched && !Probe.LeavesOut(Step.UnmapForgetsChange) ? cell.Watch : default;
         // The table goes if the range is all of it, or if no slot is left in the segment. No entry of it can be marked any more.
         bool goes = count == GuestAddress.PageTableEntries || !tokens.HasSlot(segment, GuestAddress.SegmentSize);
+        goes &= !KeepsPgstes(table, first, count);
         if (goes && Probe.LeavesOut(Step.UnlinkBeforeEmpty))
         {
             cell.Unlink(SegmentToken(segment));
         }
         for (int page = first; page < first + count; page++)
         {
-            mapped += ClearPage(table, page, segment);
+            mapped += ClearPage(table, watch, page, segment);
         }
         SpaceCounters.Add(ref space.Counters.Mine.PagesUnmapped, mapped);
         if (goes)
         {
             cell.Unlink(SegmentToken(segment));
-            space.Limbo.Add((nint)table.Origin, TableKind.Page);
+            space.Limbo.Add((nint)table.Origin, space.Tree.PageTables.Kind);
             return Status.Ok;
         }
         cell.Unlock();
@@ -129,9 +207,26 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
     }
 
     /// <summary>
+    /// Whether the table has a PGSTE that is not zero, when those of the range were dropped where the slot goes. It stays so: we hold
+    /// <c>LOCK</c>.
+    /// </summary>
+    private bool KeepsPgstes(PageTable table, int first, int count)
+    {
+        if (!space.Tree.PageTables.HasPgstes)
+        {
+            return false;
+        }
+        if (DropsPgstes)
+        {
+            table.DropPgstes(first, count);
+        }
+        return table.AnyPgste;
+    }
+
+    /// <summary>
     /// An inline writer may make the page dirty until the entry is invalid: its mark is poured first (rule 10). 1 if it was mapped.
     /// </summary>
-    private int ClearPage(PageTable table, int page, ulong segment)
+    private int ClearPage(PageTable table, WatchSegment watch, int page, ulong segment)
     {
         ulong address = segment + ((ulong)page << GuestAddress.PageShift);
         PageEntry token = PageTableBuilder.TokenOf(address, tokens);
@@ -146,10 +241,19 @@ internal sealed class RangeUnmapper(AddressSpace space, Slot slot, SlotMap token
             {
                 Probe.At(Place.Poured);
             }
-            if (table.TryReplace(page, entry, token))
+            if (entry.IsPresent && Probe.LeavesOut(Step.DueBeforeChange))
             {
-                return entry.IsPresent ? 1 : 0;
+                space.Watches.TakeWeakened(watch, address);
             }
+            if (!table.TryReplace(page, entry, token))
+            {
+                continue;
+            }
+            if (entry.IsPresent)
+            {
+                space.Watches.TakeWeakened(watch, address); // rule 29
+            }
+            return entry.IsPresent ? 1 : 0;
         }
     }
 }

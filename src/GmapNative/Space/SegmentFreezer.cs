@@ -36,8 +36,7 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
     private const int Ahead = 2; // page tables that are brought near before they are edited
     private const int GroupLines = PageTable.GroupPages / PageTable.LinePages;
 
-    private readonly Outlet _into = new(tracking.Sinks, sink, sink.Epoch, tracking); // the turn keeps the consumers as they are
-    private readonly Outlet _plain = new(tracking.Sinks, sink, sink.Epoch);
+    private readonly EpochOutlet _outlet = new(tracking, sink);
     private readonly Freezing _freezing = space.Engine.Options.Freezing;
     private bool _hasTimedOut;
 
@@ -129,9 +128,8 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
                 Prefetch(Cell(chunk[i + Ahead]));
             }
             ulong first = slot.PageOf(chunk[i]);
-            bool allFresh = tracking.HasClearLog(first, GuestAddress.PageTableEntries);
-            long pages = Edit(Cell(chunk[i]), first, allFresh ? _plain : _into);
-            tracking.Rate.CountTaken(allFresh ? (ulong)pages : 0);
+            long pages = Edit(Cell(chunk[i]), first, _outlet.Of(first, GuestAddress.PageTableEntries, out bool whole));
+            _outlet.Count(whole, pages);
             taken += pages;
         }
     }
@@ -175,7 +173,7 @@ internal struct SegmentFreezer(AddressSpace space, Slot slot, SlotTracking track
             var walk = new SegmentWalk(space, slot);
             if (space.Tree.TryFindCell(segment, out SegmentCell cell))
             {
-                taken += walk.TakeSegment(cell, segment, segment, segment + GuestAddress.SegmentSize, _into, rearm: true);
+                taken += walk.TakeSegment(cell, segment, segment, segment + GuestAddress.SegmentSize, _outlet.Each, rearm: true);
             }
         }
         LibrarySections.Leave(section);

@@ -27,9 +27,9 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
         long taken = 0;
         for (ulong at = start; at < end;)
         {
-            ulong stop = RegionEnd(at, end);
+            ulong stop = GuestAddress.RegionEnd(at, end);
             int section = LibrarySections.Enter();
-            taken += space.Tree.TryFind(at, out SegmentTable table) ? TakeRegion(table, at, stop, log, rearm) : 0;
+            taken += TakeRegion(at, stop, log, rearm);
             LibrarySections.Leave(section);
             at = stop;
         }
@@ -55,17 +55,21 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
         return taken;
     }
 
-    /// <summary>The 2 GB of an address.</summary>
-    public static ulong RegionBase(ulong at) => at & ~(GuestAddress.RegionThirdSize - 1);
-
-    /// <summary>Where a range that goes on at <paramref name="at"/> leaves those 2 GB, or ends.</summary>
-    public static ulong RegionEnd(ulong at, ulong end) =>
-        end - RegionBase(at) < GuestAddress.RegionThirdSize ? end : RegionBase(at) + GuestAddress.RegionThirdSize;
+    /// <summary>A segment table's, or those of a 2 GB leaf: if it is split now, its children's (rule 33).</summary>
+    private long TakeRegion(ulong at, ulong stop, in Outlet log, bool rearm)
+    {
+        long taken = 0;
+        if (space.Tree.TryFindRegionLeaf(at, out RegionCell cell, out _))
+        {
+            taken = RegionTake.Leaf(cell, slot, at, stop, log, space.Watches, rearm);
+        }
+        return taken == 0 && space.Tree.TryFind(at, out SegmentTable table) ? TakeRegion(table, at, stop, log, rearm) : taken;
+    }
 
     private long TakeRegion(SegmentTable table, ulong start, ulong end, in Outlet log, bool rearm)
     {
         long taken = 0;
-        ulong region = RegionBase(start);
+        ulong region = GuestAddress.RegionBase(start);
         int last = GuestAddress.SegmentIndex(end - 1) + 1;
         int next = GuestAddress.SegmentIndex(start);
         Span<int> batch = stackalloc int[Batch];
@@ -82,7 +86,7 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
     /// <summary>Takes what of one segment lies in start..end-1. In a section.</summary>
     public long TakeSegment(SegmentCell cell, ulong segment, ulong start, ulong end, in Outlet log, bool rearm)
     {
-        if (cell.Load().IsLeaf && DirtyTake.Leaf(cell, slot, segment, log, rearm))
+        if (cell.Load().IsLeaf && DirtyTake.Leaf(cell, slot, segment, log, space.Watches, rearm))
         {
             return GuestAddress.PageTableEntries;
         }
@@ -96,11 +100,17 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
         if (looks || cell.TryLock(out table))
         {
             uint lines = cell.Summary;
+            // Of entry by entry: who arms pages sets the bit under the lock, or holds the harvest turn as we do.
+            Watches? watches = rearm && cell.Load().IsWatched ? space.Watches : null;
             for (int group = 0; group < PageTable.Groups; group++)
             {
                 byte flagged = (byte)(lines >> (8 * group));
                 ulong mask = flagged == 0 ? 0 : DirtyTake.MaskOf(segment, group, start, end) & DirtyTake.PagesOf(flagged);
-                taken += mask == 0 ? 0 : DirtyTake.Pages(cell, table, group, mask, slot, segment, log, rearm);
+                taken += mask == 0 ? 0 : DirtyTake.Pages(cell, table, group, mask, slot, segment, log, watches, rearm);
+            }
+            if (watches is not null)
+            {
+                WatchMarks.Drop(cell, table);
             }
             if (!looks)
             {

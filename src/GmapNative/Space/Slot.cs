@@ -11,11 +11,20 @@ internal sealed record Slot(uint Id, ulong GuestAddress, ulong Size, ulong HostA
     /// <summary>The logs, while dirty pages are tracked.</summary>
     public SlotTracking? Tracking { get; init; }
 
+    /// <summary>Whether it logs for its own sake (a space's dirty scope).</summary>
+    public bool Asks { get; init; }
+
     /// <summary>Its space tracks by generation: dense bits are the truth (rule 26).</summary>
     public bool ByGeneration { get; init; }
 
     /// <summary>Who knows the truth, where that is not the tables.</summary>
     public ISlotBacking? Backing { get; init; }
+
+    /// <summary>Which of its pages are still to come (rule 38); null: all are there.</summary>
+    public IMissingPages? Missing { get; init; }
+
+    /// <summary>Whether its entries alone say what a host may do: what watches and shadows need.</summary>
+    public bool IsPlain => Backing is null && Missing is null;
 
     public ulong End => GuestAddress + Size;
 
@@ -36,10 +45,34 @@ internal sealed record Slot(uint Id, ulong GuestAddress, ulong Size, ulong HostA
 
     public ulong HostOf(ulong address) => HostAddress + (address - GuestAddress);
 
-    /// <summary>Whether a segment (1 MB aligned address) may be one leaf: it fits, and both addresses agree modulo 1 MB.</summary>
-    public bool FitsLeaf(ulong segment) =>
-        segment >= GuestAddress && End - segment >= Bits.GuestAddress.SegmentSize && segment < End
-        && ((GuestAddress ^ HostAddress) & (Bits.GuestAddress.SegmentSize - 1)) == 0;
+    /// <summary>
+    /// Whether a segment (1 MB aligned address) may be one leaf: it fits, is all there, and both addresses agree modulo 1 MB.
+    /// </summary>
+    public bool FitsLeaf(ulong segment) => Fits(segment, Bits.GuestAddress.SegmentSize);
+
+    /// <summary>The same of 2 GB (2 GB aligned address).</summary>
+    public bool FitsRegion(ulong region) => Fits(region, Bits.GuestAddress.RegionThirdSize);
+
+    private bool Fits(ulong start, ulong size) =>
+        start >= GuestAddress && start < End && End - start >= size && ((GuestAddress ^ HostAddress) & (size - 1)) == 0
+        && (Missing is null || Probe.LeavesOut(Step.LeafOverMissing)
+            || !Missing.Lacks(PageOf(start), size >> Bits.GuestAddress.PageShift));
+}
+
+/// <summary>Which pages of a slot are still to come (Backing). Calls may come from any thread, and wait for nothing.</summary>
+internal interface IMissingPages
+{
+    /// <summary>Whether a page of the run has not come.</summary>
+    bool Lacks(ulong first, ulong count);
+
+    /// <summary>The same, and what lacks is wanted from now on.</summary>
+    bool Wants(ulong first, ulong count);
+
+    /// <summary>Of the arena.</summary>
+    ulong BytesCharged { get; }
+
+    /// <summary>Ends it, whatever is missing. No fault looks here any more.</summary>
+    void Close();
 }
 
 /// <summary>A kernel facility that knows which pages of a slot were written (Backing). Calls may come from any thread.</summary>
@@ -51,8 +84,26 @@ internal interface ISlotBacking
     /// </summary>
     int Collect(ulong firstPage, ulong pages, bool rearm, Outlet into, out ulong found);
 
+    /// <summary>
+    /// A restore has put back the pages of a consumer's epoch: all that was written is protected again. Those pages are the other
+    /// consumers' to know; what else was written meanwhile is everybody's, and counts in <paramref name="others"/>. A status.
+    /// </summary>
+    int Settle(DirtySink[] sinks, DirtySink own, out ulong others);
+
     /// <summary>Forgets what was written so far and tracks from now on. A status.</summary>
     int Arm();
+
+    /// <summary>The contents of pages were thrown away, with them perhaps what the kernel knows: tracks them anew. A status.</summary>
+    int Rearm(ulong firstPage, ulong pages);
+
+    /// <summary>The userfaultfd; -1 after <see cref="Close"/>.</summary>
+    int Descriptor { get; }
+
+    /// <summary>A store may wait until the host has another thread answer it.</summary>
+    bool StopsStores { get; }
+
+    /// <summary>Of the arena, for what it remembers.</summary>
+    ulong BytesCharged { get; }
 
     /// <summary>Ends the tracking and closes what was opened.</summary>
     void Close();

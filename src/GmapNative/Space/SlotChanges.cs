@@ -1,4 +1,5 @@
-using System.Threading;
+using System;
+using System.Collections.Generic;
 using GmapNative.Bits;
 using GmapNative.Memory;
 using GmapNative.Tables;
@@ -6,7 +7,7 @@ using GmapNative.Tables;
 namespace GmapNative.Space;
 
 /// <summary>What a host asks of a slot; see <c>gmap_slot</c>.</summary>
-internal readonly unsafe record struct SlotRequest
+internal readonly record struct SlotRequest
 {
     public required uint Id { get; init; }
 
@@ -20,6 +21,9 @@ internal readonly unsafe record struct SlotRequest
     public bool ReadOnly { get; init; }
 
     public bool LogDirty { get; init; }
+
+    /// <summary>Whether the host asked for that; by the space's dirty scope a slot may log because another one asks.</summary>
+    public bool Asks { get; init; }
 
     public bool InitiallyDirty { get; init; }
 
@@ -35,8 +39,10 @@ internal readonly unsafe record struct SlotRequest
 /// <summary>
 /// Creates, changes and deletes slots: publish, wait for calls, walk and change, bump, grace, return (rule 19).
 /// </summary>
-internal sealed unsafe class SlotChanges(AddressSpace space)
+internal sealed class SlotChanges(AddressSpace space)
 {
+    private readonly SlotLogging _logging = new(space);
+
     /// <summary>See <c>gmap_slot_set</c> for the results.</summary>
     public int Set(in SlotRequest request)
     {
@@ -45,33 +51,60 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
             return Status.Deadlock;
         }
         int status;
+        Slot? old;
+        WatchTally tally = space.Watches.Begin();
+        List<Telling>? withdrawn = null;
+        Slot[] others = [];
         using (space.Configuration.Hold())
         {
             if (space.IsDead)
             {
                 return Status.BadHandle;
             }
-            Slot? old = space.Map.ById(request.Id);
+            old = space.Map.ById(request.Id);
             status = Check(request, old);
             if (status == Status.Ok)
             {
-                status = request.Size == 0 ? Delete(old!, request)
-                    : old is null ? Create(request, null)
-                    : old.GuestAddress == request.GuestAddress && old.Size == request.Size && old.HostAddress == request.HostAddress
-                        ? ChangeFlags(old, request)
-                        : Replace(old, request);
+                status = Change(old, request, ref withdrawn, out others);
             }
+            space.Stays.Enter(); // the space cannot end before its notifiers are told
         }
+        space.Watches.TellWithdrawn(withdrawn);
+        foreach (Slot changed in old is null ? others : [old, .. others])
+        {
+            space.Watches.Settle(changed.GuestAddress, changed.End, tally);
+        }
+        space.Stays.Leave();
         space.Engine.ReportLockRefusal();
         Tell.SlotChange(space.Number, request.Id, request.GuestAddress, request.Size, request.Flags, status);
         return status;
     }
 
     /// <summary>Gives a slot's logs and backing back when the space ends. Nobody can reach the slot any more.</summary>
-    public void Release(Slot slot)
+    public static void Release(Slot slot)
     {
         slot.Backing?.Close();
-        HandOut(slot, new SlotRequest { Id = slot.Id });
+        slot.Missing?.Close();
+        SlotLogging.HandOut(slot, new SlotRequest { Id = slot.Id });
+    }
+
+    /// <summary>
+    /// A request that is checked. Where the dirty scope is the space, all slots log as long as one asks: <paramref name="others"/> are
+    /// those that begin or stop with this one, and so have mappings weakened by it (rule 29).
+    /// </summary>
+    private int Change(Slot? old, SlotRequest request, ref List<Telling>? withdrawn, out Slot[] others)
+    {
+        others = System.Array.FindAll(space.Map.Slots.ToArray(), slot => slot.Id != request.Id);
+        bool othersAsk = space.Options.GlobalDirty && System.Array.Exists(others, slot => slot.Asks);
+        bool asks = request.LogDirty && request.Size != 0;
+        bool logged = othersAsk || old is { Asks: true };
+        request = request with { Asks = asks, LogDirty = asks || othersAsk };
+        others = space.Options.GlobalDirty && request.LogDirty != logged ? others : [];
+        return request.Size == 0 ? Delete(old!, request, others, ref withdrawn)
+            : old is null ? Make(request, others)
+            : old.GuestAddress == request.GuestAddress && old.Size == request.Size && old.HostAddress == request.HostAddress
+                ? ChangeFlags(old, request, others)
+                : Replace(old, request, others, ref withdrawn);
     }
 
     private int Check(in SlotRequest request, Slot? old)
@@ -86,7 +119,8 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         }
         bool aligned = GuestAddress.IsPageAligned(request.GuestAddress | request.Size | request.HostAddress);
         ulong last = request.GuestAddress + request.Size - 1;
-        if (!aligned || last < request.GuestAddress || last > space.Limit || request.HostAddress + request.Size - 1 < request.HostAddress
+        if (!aligned || last < request.GuestAddress || last > space.Limit || last == ulong.MaxValue
+            || request.HostAddress + request.Size - 1 < request.HostAddress
             || (request.InitiallyDirty && !request.LogDirty))
         {
             return Status.Invalid;
@@ -101,244 +135,213 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         return Status.Ok;
     }
 
-    private int Create(in SlotRequest request, SlotTracking? tracking)
+    private int Make(in SlotRequest request, Slot[] others)
     {
-        if (request.LogDirty && tracking is null && !TryTrack(request, out tracking))
+        int status = TryTrack(request, others, out SlotTracking? tracking, out SlotTracking[] theirs);
+        if (status != Status.Ok)
+        {
+            return status;
+        }
+        status = Switch(others, theirs, request);
+        int created = Create(request, tracking);
+        return status != Status.Ok ? status : created;
+    }
+
+    /// <summary>What the slot of a request needs, and those that begin to log with it: all, or an error and nothing changed.</summary>
+    private int TryTrack(in SlotRequest request, Slot[] others, out SlotTracking? tracking, out SlotTracking[] theirs)
+    {
+        tracking = null;
+        theirs = [];
+        if (!request.LogDirty)
+        {
+            return Status.Ok;
+        }
+        if (!_logging.TryTrack(request.Id, request.Size >> GuestAddress.PageShift, request.InitiallyDirty, out tracking))
         {
             return Status.NoMemory;
         }
+        int status = _logging.TryTrack(others, request.InitiallyDirty, out theirs);
+        if (status != Status.Ok)
+        {
+            tracking!.Free();
+        }
+        return status;
+    }
+
+    /// <summary>Other slots begin to log, or stop (<paramref name="trackings"/> empty).</summary>
+    private int Switch(Slot[] slots, SlotTracking[] trackings, in SlotRequest request)
+    {
+        if (slots.Length == 0)
+        {
+            return Status.Ok;
+        }
+        var steps = new SlotStep[slots.Length];
+        for (int i = 0; i < steps.Length; i++)
+        {
+            steps[i] = new SlotStep(slots[i], slots[i] with { Tracking = trackings.Length == 0 ? null : trackings[i] });
+        }
+        var theirs = new SlotRequest { Id = slots[0].Id, InitiallyDirty = request.InitiallyDirty };
+        return _logging.Apply(steps, theirs, Status.Ok, waits: false);
+    }
+
+    private int Create(in SlotRequest request, SlotTracking? tracking)
+    {
         long begin = Tell.Time(GmapEvents.Keywords.Slots);
         var slot = new Slot(request.Id, request.GuestAddress, request.Size, request.HostAddress, request.ReadOnly)
         {
             Tracking = tracking,
+            Asks = request.Asks,
             ByGeneration = space.Options.ByGeneration,
         };
         SlotMap map = space.Map.With(slot);
         space.Publish(map);
         space.Epochs.WaitForCalls();
         // Nothing is mapped there: this only turns holes into empty entries.
-        _ = UnmapAll(slot, map);
+        _ = UnmapAll(slot, map, goes: false);
         Probe.At(Place.Walked);
-        Announce(slot);
-        CountArming(slot, slot.Tracking is not null, begin);
+        _logging.Announce(slot);
+        _logging.CountArming(slot, slot.Tracking is not null, begin);
         return Status.Ok;
     }
 
-    private bool TryTrack(in SlotRequest request, out SlotTracking? tracking)
+    private int Delete(Slot old, in SlotRequest request, Slot[] others, ref List<Telling>? withdrawn)
     {
-        ulong pages = request.Size >> GuestAddress.PageShift;
-        tracking = SlotTracking.TryCreate(space.Engine.Arena, pages);
-        foreach (IDirtyConsumer consumer in space.Consumers)
-        {
-            DirtySink? sink = tracking is not null && consumer.Wants(request.Id)
-                ? DirtySink.TryCreate(space.Engine.Arena, pages, consumer.CountsDiscards)
-                : null;
-            if (sink is not null)
-            {
-                tracking!.Add(sink);
-            }
-            else if (tracking is not null && consumer.Wants(request.Id))
-            {
-                tracking.Free();
-                tracking = null;
-            }
-        }
-        foreach (DirtySink sink in request.InitiallyDirty && tracking is not null ? tracking.Sinks : [])
-        {
-            sink.Log.SetAll();
-        }
-        return tracking is not null;
-    }
-
-    /// <summary>Tells the consumers that want it of a slot that logs from now on: its sinks are theirs, in their order.</summary>
-    private void Announce(Slot slot)
-    {
-        int sink = 0;
-        foreach (IDirtyConsumer consumer in slot.Tracking is null ? [] : space.Consumers)
-        {
-            if (consumer.Wants(slot.Id))
-            {
-                consumer.Add(slot, slot.Tracking!.Sinks[++sink]);
-            }
-        }
-    }
-
-    private int Delete(Slot old, in SlotRequest request)
-    {
-        int status = Withdraw(old);
-        HandOut(old, request);
-        return status;
+        int status = Withdraw(old, ref withdrawn);
+        SlotLogging.HandOut(old, request);
+        int ended = Switch(others, [], request);
+        return status != Status.Ok ? status : ended;
     }
 
     /// <summary>A moved or resized slot is deleted and made again; what it needs is allocated before anything changes.</summary>
-    private int Replace(Slot old, in SlotRequest request)
+    private int Replace(Slot old, in SlotRequest request, Slot[] others, ref List<Telling>? withdrawn)
     {
-        if (old.Backing is not null)
+        if (!old.IsPlain)
         {
             return Status.Busy;
         }
-        SlotTracking? tracking = null;
-        if (request.LogDirty && !TryTrack(request, out tracking))
+        int status = TryTrack(request, others, out SlotTracking? tracking, out SlotTracking[] theirs);
+        if (status != Status.Ok)
         {
-            return Status.NoMemory;
+            return status;
         }
-        int status = Withdraw(old);
-        HandOut(old, request);
+        status = Withdraw(old, ref withdrawn);
+        SlotLogging.HandOut(old, request);
         if (status != Status.Ok)
         {
             tracking?.Everyone.OrRange(0, request.Size >> GuestAddress.PageShift); // as where arming times out (rule 9)
         }
+        int switched = Switch(others, theirs, request);
         int created = Create(request, tracking);
-        return status != Status.Ok ? status : created;
+        return status != Status.Ok ? status : switched != Status.Ok ? switched : created;
+    }
+
+    private int ChangeFlags(Slot old, in SlotRequest request, Slot[] others)
+    {
+        bool arms = request.LogDirty && old.Tracking is null;
+        bool disarms = !request.LogDirty && old.Tracking is not null;
+        int status = Status.Ok;
+        SlotTracking[] trackings = [];
+        Slot[] slots = [old, .. others];
+        if (arms)
+        {
+            status = _logging.TryTrack(slots, request.InitiallyDirty, out trackings);
+            if (status != Status.Ok)
+            {
+                return status;
+            }
+        }
+        bool changes = request.ReadOnly != old.IsReadOnly;
+        if (changes)
+        {
+            // First, and as a step of its own: it may wait for readers, which nothing does under a harvest lock.
+            status = ChangeRights(ref slots[0]);
+        }
+        var steps = new SlotStep[slots.Length];
+        for (int i = 0; i < steps.Length; i++)
+        {
+            steps[i] = new SlotStep(slots[i], slots[i] with { Tracking = arms ? trackings[i] : disarms ? null : slots[i].Tracking });
+        }
+        steps[0] = steps[0] with { New = steps[0].New with { Asks = request.Asks } };
+        return _logging.Apply(steps, request, status, waits: changes);
     }
 
     /// <summary>Unpublishes a slot and takes its mappings away. Its last bits are in its log and epoch afterwards.</summary>
-    private int Withdraw(Slot old)
+    private int Withdraw(Slot old, ref List<Telling>? withdrawn)
     {
         SlotMap map = space.Map.Without(old);
         space.Publish(map);
         space.Epochs.WaitForCalls();
-        int status = UnmapAll(old, map);
+        int status = UnmapAll(old, map, goes: true);
+        withdrawn = space.Watches.Withdraw(old.GuestAddress, old.End);
         if (old.ByGeneration)
         {
             // Dense bits are set by right of an entry until the grace, and go with their segment table (rule 26).
             int marked = Probe.LeavesOut(Step.DenseBitsBeforeGrace) ? Status.Ok : space.Limbo.GraceAndReclaim();
             status = status != Status.Ok ? status : marked;
-            LastTake(old);
+            _logging.LastTake(old);
         }
         RetireRegions(old, map);
         Probe.At(Place.Walked);
         int grace = space.Limbo.GraceAndReclaim();
         if (old is { Backing: not null, Tracking: not null })
         {
-            LastTake(old); // after the last store through a mapping
+            _logging.LastTake(old); // after the last store through a mapping
         }
         old.Backing?.Close();
+        old.Missing?.Close();
         return status != Status.Ok ? status : grace;
     }
 
     /// <summary>
     /// Every page of a slot. Whole segments and holes need no split, and readers that never leave cannot stop it: so it ends.
     /// </summary>
-    private int UnmapAll(Slot slot, SlotMap tokens) =>
-        new RangeUnmapper(space, slot, tokens, insist: true).Unmap(slot.GuestAddress, slot.End, out _);
+    private int UnmapAll(Slot slot, SlotMap tokens, bool goes) =>
+        new RangeUnmapper(space, slot, tokens, insist: true) { DropsPgstes = goes }.Unmap(slot.GuestAddress, slot.End, out _);
 
+    /// <summary>The tables in whose span no slot is left, lower ones first.</summary>
     private void RetireRegions(Slot old, SlotMap map)
     {
-        ulong region = old.GuestAddress & ~(GuestAddress.RegionThirdSize - 1);
-        for (; region < old.End; region += GuestAddress.RegionThirdSize)
+        for (TableType level = TableType.RegionThird; level <= TableType.RegionFirst; level++)
         {
-            nint table = map.HasSlot(region, GuestAddress.RegionThirdSize) ? 0 : space.Tree.UnlinkRegion(region, map);
-            if (table != 0)
+            ulong span = GuestAddress.SpanOf(level);
+            ulong at = old.GuestAddress & ~(span - 1);
+            for (ulong last = 0; last < old.End - 1; at = last + 1)
             {
-                RetireDenseBits((ulong)table);
-                space.Limbo.Add(table, TableKind.Segment);
-            }
-            space.Tree.RefreshRegionToken(region, map);
-        }
-    }
-
-    private void RetireDenseBits(ulong segmentTable)
-    {
-        var table = new SegmentTable(segmentTable);
-        foreach (DenseBits dense in (System.ReadOnlySpan<DenseBits>)[table.Dense, table.Spare, table.Retiring])
-        {
-            if (dense.Origin != 0)
-            {
-                space.Limbo.Add((nint)dense.Origin, TableKind.DenseBits);
+                bool kept = map.HasSlot(at, span);
+                nint table = kept ? 0 : space.Tree.Unlink(level, at, map);
+                table = table == 0 && !kept && level == TableType.RegionThird ? space.Tree.TakeDeposit(at) : table;
+                if (table != 0)
+                {
+                    Retire((ulong)table, level);
+                }
+                space.Tree.RefreshRegionToken(at, map);
+                last = Math.Max(at | (span - 1), space.Tree.LastOnTheWay(at));
             }
         }
     }
 
-    /// <summary>Writes the last bits out and lets the logs go. A harvest that still waits finds the slot retired.</summary>
-    private void HandOut(Slot old, in SlotRequest request)
+    /// <summary>
+    /// A table that an entry of <paramref name="level"/> designated, with what is linked below it although no slot needs it any more: where
+    /// the top was raised, the way to the first address.
+    /// </summary>
+    private void Retire(ulong table, TableType level)
     {
-        SlotTracking? tracking = old.Tracking;
-        if (tracking is null)
+        if (level == TableType.RegionThird)
         {
+            space.Limbo.AddBeside(new SegmentTable(table));
+            space.Limbo.Add((nint)table, TableKind.Segment);
             return;
         }
-        DirtySink last = tracking.BuiltIn;
-        using (tracking.Hold()) // the turn too: no segment is frozen by its harvests afterwards
+        var below = new RegionTable(table, level - 1);
+        for (int i = 0; i < GuestAddress.TableEntries; i++)
         {
-            for (ulong page = 0; request.FinalBitmap != 0 && page < old.Pages; page += 64)
+            RegionEntry entry = below.Load(i);
+            if (entry.IsTable)
             {
-                // The caller's buffer, checked to have (pages + 63) / 64 words.
-                ((ulong*)request.FinalBitmap)[page / 64] = last.Log.Peek(page) | last.Epoch.Peek(page);
-            }
-            tracking.Retire(); // no call has it: the slot was withdrawn, the calls of before have ended, harvests look it up here
-        }
-    }
-
-    private int ChangeFlags(Slot old, in SlotRequest request)
-    {
-        SlotTracking? tracking = old.Tracking;
-        bool arms = request.LogDirty && tracking is null;
-        bool disarms = !request.LogDirty && tracking is not null;
-        // Every page is in the logs: no store can go unseen before the call that takes the page out, and that one arms its entry.
-        bool protects = arms && !request.InitiallyDirty;
-        long begin = Tell.Time(GmapEvents.Keywords.Slots);
-        if (arms && !TryTrack(request, out tracking))
-        {
-            return Status.NoMemory;
-        }
-        if (arms && old.Backing is not null)
-        {
-            int armed = old.Backing.Arm();
-            if (armed != Status.Ok)
-            {
-                tracking!.Free();
-                return armed;
+                Retire(entry.Origin, level - 1);
             }
         }
-        int status = Status.Ok;
-        bool changes = request.ReadOnly != old.IsReadOnly;
-        if (changes)
-        {
-            // First, and as a step of its own: it may wait for readers, which nothing does under a harvest lock.
-            status = ChangeRights(ref old);
-        }
-        Slot slot = old with { Tracking = disarms ? null : tracking };
-        SlotMap map = space.Map.Without(old).With(slot);
-        // No harvest before the walk: what is written after such a harvest would look stale to the walk. Nor one before the calls in
-        // flight have ended, where there is no walk: what they install is dirty, since the slot did not log when they looked.
-        Lock? gate = arms ? tracking!.Gate : null;
-        gate?.Take();
-        space.Publish(map);
-        space.Epochs.WaitForCalls();
-        if (protects && slot.Backing is null && !Probe.LeavesOut(Step.StaleSoftDirtyKept))
-        {
-            // Stale soft-dirty is dropped, what is mapped is protected: from here on each first write is seen.
-            _ = new SegmentWalk(space, slot).Take(slot.GuestAddress, slot.End, Outlet.None);
-        }
-        Probe.At(Place.Walked);
-        gate?.Exit();
-        if (disarms && (request.FinalBitmap != 0 || old.Tracking!.Sinks.Length > 1))
-        {
-            LastTake(old); // for the caller's buffer, and for consumers (rule 25)
-        }
-        if (disarms && space.Options.Huge)
-        {
-            // Under the old slot's harvest lock: harvests that began before it was unpublished may still take from it.
-            ulong collapsed = 0;
-            _ = new RangeCollapser(space, slot, tracking).Collapse(slot.GuestAddress, slot.End, ref collapsed);
-        }
-        CountArming(slot, arms, begin);
-        bool waits = protects || disarms || changes || (arms && slot.Backing is not null);
-        int grace = waits ? space.Limbo.GraceAndReclaim() : Status.Ok;
-        if (arms && slot.Backing is null && (grace != Status.Ok || status != Status.Ok))
-        {
-            tracking!.Everyone.OrRange(0, slot.Pages); // readers go on storing by old rights: the next harvest waits for them
-        }
-        if (arms)
-        {
-            Announce(slot);
-        }
-        if (disarms)
-        {
-            HandOut(old, request);
-        }
-        return status != Status.Ok ? status : grace;
+        space.Limbo.Add((nint)table, space.Tree.KindOf(level - 1));
     }
 
     /// <summary>
@@ -352,41 +355,6 @@ internal sealed unsafe class SlotChanges(AddressSpace space)
         SlotMap map = space.Map.Without(before).With(slot);
         space.Publish(map);
         space.Epochs.WaitForCalls();
-        return UnmapAll(before, map);
-    }
-
-    private void CountArming(Slot slot, bool armed, long begin)
-    {
-        if (armed)
-        {
-            SpaceCounters.Add(ref space.Counters.Mine.Armings);
-            Tell.Arm(space.Number, slot.Id, slot.Pages, begin);
-        }
-    }
-
-    /// <summary>
-    /// Brings what is dirty into the log before it is handed out. Every page where the kernel cannot tell any more: the memory was
-    /// unmapped, or its registration ended behind our back.
-    /// </summary>
-    private void LastTake(Slot old)
-    {
-        if (old.Backing is not null)
-        {
-            if (old.Backing.Collect(0, old.Pages, rearm: false, old.Tracking!.Everyone, out _) != Status.Ok)
-            {
-                old.Tracking.Everyone.OrRange(0, old.Pages);
-            }
-        }
-        else if (old.Tracking is null)
-        {
-            _ = new SegmentWalk(space, old).Take(old.GuestAddress, old.End, Outlet.None); // only the dense bits of a slot that goes
-        }
-        else
-        {
-            using (old.Tracking.Turn.Hold())
-            {
-                _ = new SegmentWalk(space, old).Take(old.GuestAddress, old.End, old.Tracking.Everyone);
-            }
-        }
+        return UnmapAll(before, map, goes: false);
     }
 }

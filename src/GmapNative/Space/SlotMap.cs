@@ -61,6 +61,9 @@ internal sealed class SlotMap : ITokenSource
         return (int)Math.Min(run, (ulong)most);
     }
 
+    /// <inheritdoc/>
+    public bool FitsRegion(ulong region) => Find(region)?.FitsRegion(region) == true;
+
     public SlotMap With(Slot slot)
     {
         Slot[] slots = [.. _slots, slot];

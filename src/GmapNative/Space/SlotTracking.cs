@@ -84,7 +84,7 @@ internal sealed class SlotTracking
     public void Remove(DirtySink sink) => Volatile.Write(ref _sinks, Array.FindAll(_sinks, one => one != sink));
 
     /// <summary>Marks a run of pages for every consumer; how many were clean for the built-in one. In a section (rule 15).</summary>
-    public ulong Mark(ulong first, ulong count)
+    public ulong Mark(ulong first, ulong count, int section)
     {
         DirtySink[] sinks = Sinks;
         ulong added = sinks[0].Log.MarkRange(first, count);
@@ -93,12 +93,12 @@ internal sealed class SlotTracking
         {
             fresh = Math.Max(fresh, sinks[i].Log.MarkRange(first, count));
         }
-        Rate.CountMarked((long)fresh);
+        Rate.CountMarked((long)fresh, section);
         return added;
     }
 
     /// <summary>The same for a bitmap of <paramref name="count"/> bits.</summary>
-    public unsafe ulong MarkWords(ulong first, ulong count, ulong* words)
+    public unsafe ulong MarkWords(ulong first, ulong count, ulong* words, int section)
     {
         DirtySink[] sinks = Sinks;
         ulong added = sinks[0].Log.MarkWords(first, count, words);
@@ -107,7 +107,7 @@ internal sealed class SlotTracking
         {
             fresh = Math.Max(fresh, sinks[i].Log.MarkWords(first, count, words));
         }
-        Rate.CountMarked((long)fresh);
+        Rate.CountMarked((long)fresh, section);
         return added;
     }
 
@@ -121,12 +121,12 @@ internal sealed class SlotTracking
         {
             fresh = Math.Max(fresh, sinks[i].Log.Or(first, mask));
         }
-        Rate.CountMarked(fresh);
+        Rate.CountMarked(fresh, LibrarySections.Unknown);
         return added;
     }
 
     /// <summary>The same for addresses, as long as they lie in the slot; how many those were.</summary>
-    public unsafe nuint MarkAddresses(ulong* addresses, nuint count, ulong start, ulong size, ref ulong added)
+    public unsafe nuint MarkAddresses(ulong* addresses, nuint count, ulong start, ulong size, int section, ref ulong added)
     {
         DirtySink[] sinks = Sinks;
         ulong fresh = 0;
@@ -138,7 +138,7 @@ internal sealed class SlotTracking
             _ = sinks[i].Log.MarkAddresses(addresses, done, start, size, Bits.GuestAddress.PageShift, ref others);
             fresh = Math.Max(fresh, others);
         }
-        Rate.CountMarked((long)fresh);
+        Rate.CountMarked((long)fresh, section);
         return done;
     }
 

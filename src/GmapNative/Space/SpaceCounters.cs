@@ -37,6 +37,9 @@ internal struct CounterWords
     /// <summary>As <see cref="PagesMarked"/>, by section: bumped only by who is in the section of this number.</summary>
     public long PagesMarkedInSections;
     public long Epochs;
+    public long Notifications;
+    public long PagesProtected;
+    public long Unshadows;
 }
 
 /// <summary>
@@ -58,7 +61,13 @@ internal sealed class SpaceCounters
     /// <summary>The same for a caller that knows its number already.</summary>
     public ref CounterWords Of(int thread) => ref _stripes[1 + ((uint)thread % Stripes)];
 
-    public static void Add(ref long counter, long amount = 1) => Interlocked.Add(ref counter, amount);
+    public static void Add(ref long counter, long amount = 1)
+    {
+        if (amount != 0) // a locked instruction that adds nothing costs as much
+        {
+            Interlocked.Add(ref counter, amount);
+        }
+    }
 
     /// <summary>
     /// Words for one view, bumped by its thread alone, by plain stores. <see cref="GiveBack"/> lets another view have them: what they

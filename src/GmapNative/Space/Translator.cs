@@ -11,6 +11,10 @@ internal static class Translator
     /// <summary>0 or a program-interruption code with a reason, in the order in which the machine would find it.</summary>
     public static int Translate(AddressSpace space, ulong address, Access access, out FaultOutcome outcome)
     {
+        if (space.Shadow is { } shadow)
+        {
+            return shadow.Faults.Translate(address, access, out outcome);
+        }
         outcome = default;
         if (address > space.Limit)
         {
@@ -19,9 +23,22 @@ internal static class Translator
         if (!space.Tree.TryFindCell(address, out SegmentCell cell))
         {
             _ = space.Tree.TryLoadRegion(address, out RegionEntry region);
-            return Missing(space, address, region.IsHole, Status.RegionThirdTranslation, ref outcome);
+            if (region.IsLeaf)
+            {
+                return TranslateRegion(space, region, address, (access & Access.Write) != 0, ref outcome);
+            }
+            if (region.IsTable)
+            {
+                return Translate(space, address, access, out outcome); // it was split between the two looks
+            }
+            return Missing(space, address, region.IsHole, ExceptionOf(region.Level), ref outcome);
         }
         SegmentEntry entry = cell.Load();
+        bool write = (access & Access.Write) != 0;
+        if (entry.IsMarked && IsForbidden(space, cell.Watch, address, write))
+        {
+            return Forbidden(ref outcome);
+        }
         if (entry.IsAged)
         {
             return Aged(Status.SegmentTranslation, ref outcome);
@@ -30,7 +47,6 @@ internal static class Translator
         {
             return Missing(space, address, entry.IsHole, Status.SegmentTranslation, ref outcome);
         }
-        bool write = (access & Access.Write) != 0;
         if (entry.IsLeaf)
         {
             outcome.HostAddress = entry.Frame | (address & (GuestAddress.SegmentSize - 1));
@@ -38,6 +54,10 @@ internal static class Translator
             return Judge(space, address, write, entry.IsProtected || IsClean(space, cell, address), ref outcome);
         }
         PageEntry page = new PageTable(entry.TableOrigin).Load(GuestAddress.PageIndex(address));
+        if (page.IsMarked && IsForbidden(space, cell.Watch, address, write))
+        {
+            return Forbidden(ref outcome);
+        }
         if (page.IsAged)
         {
             return Aged(Status.PageTranslation, ref outcome);
@@ -50,6 +70,29 @@ internal static class Translator
         outcome.LeafSize = GuestAddress.PageSize;
         return Judge(space, address, write, page.IsProtected || entry.IsProtected || IsClean(space, cell, address), ref outcome);
     }
+
+    private static int TranslateRegion(AddressSpace space, RegionEntry leaf, ulong address, bool write, ref FaultOutcome outcome)
+    {
+        bool links = leaf.Bits.IsMarked & space.Tree.TryFindLinks(address, out SegmentTable table);
+        if (links && IsForbidden(space, table.Watch.Segment(GuestAddress.SegmentIndex(address)), address, write))
+        {
+            return Forbidden(ref outcome);
+        }
+        if (leaf.IsAged)
+        {
+            return Aged(Status.RegionThirdTranslation, ref outcome);
+        }
+        outcome.HostAddress = leaf.Frame | (address & (GuestAddress.RegionThirdSize - 1));
+        outcome.LeafSize = GuestAddress.RegionThirdSize;
+        return Judge(space, address, write, leaf.IsProtected, ref outcome);
+    }
+
+    private static int ExceptionOf(TableType level) => level switch
+    {
+        TableType.RegionFirst => Status.RegionFirstTranslation,
+        TableType.RegionSecond => Status.RegionSecondTranslation,
+        _ => Status.RegionThirdTranslation,
+    };
 
     /// <summary>
     /// The exception of the level, or addressing where there is no slot: an empty region or segment may have slots elsewhere in it.
@@ -67,6 +110,19 @@ internal static class Translator
     /// <summary>Whether a store must be marked first although its entry has P = 0: only by generation (rule 26).</summary>
     private static bool IsClean(AddressSpace space, SegmentCell cell, ulong address) =>
         space.Options.ByGeneration && !cell.IsMarked(GuestAddress.PageIndex(address)) && space.Map.Find(address)?.Tracking is not null;
+
+    /// <summary>Whether a mapped page may not be used so (rule 28); a write to a read-only slot says so itself.</summary>
+    private static bool IsForbidden(AddressSpace space, WatchSegment watch, ulong address, bool write)
+    {
+        bool writes = write && space.Map.Find(address) is not { IsReadOnly: true };
+        return (watch.Of(GuestAddress.PageIndex(address)) & (writes ? WatchBits.Restricted : WatchBits.NoRead)) != 0;
+    }
+
+    private static int Forbidden(ref FaultOutcome outcome)
+    {
+        outcome.Reason = FaultReason.Protected;
+        return Status.Protection;
+    }
 
     private static int Aged(int exceptionOfLevel, ref FaultOutcome outcome)
     {

@@ -1,4 +1,5 @@
 using System;
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using GmapNative.Bits;
@@ -43,41 +44,71 @@ internal static unsafe class PageTableBuilder
 /// <summary>Runs of entries that differ by one frame each, in tables that are not linked yet.</summary>
 internal static unsafe class EntryRuns
 {
-    private const int Lanes = 2;
+    private const int Turn = 8; // a cache line
 
     /// <summary>
     /// Fills <paramref name="count"/> entries of a table that nobody else can see, and brings as many at <paramref name="ahead"/> near.
     /// </summary>
     public static void Fill(ulong* entries, int count, ulong first, ulong step, ulong* ahead)
     {
-        int i = 0;
-        if (count >= 4 * Lanes)
+        int whole = count & ~(Turn - 1);
+        if (whole != 0 && Vector256.IsHardwareAccelerated)
         {
-            Vector128<ulong> a = Vector128.Create(first, first + step);
-            Vector128<ulong> two = Vector128.Create(2 * step);
-            Vector128<ulong> eight = Vector128.Create(8 * step);
-            Vector128<ulong> b = a + two;
-            Vector128<ulong> c = b + two;
-            Vector128<ulong> d = c + two;
-            for (; i <= count - (4 * Lanes); i += 4 * Lanes)
-            {
-                if (Sse.IsSupported)
-                {
-                    Sse.Prefetch0(ahead + i);
-                }
-                a.Store(entries + i);
-                b.Store(entries + i + 2);
-                c.Store(entries + i + 4);
-                d.Store(entries + i + 6);
-                a += eight;
-                b += eight;
-                c += eight;
-                d += eight;
-            }
+            Fill256(entries, whole, first, step, ahead);
         }
-        for (; i < count; i++)
+        else if (whole != 0)
+        {
+            Fill128(entries, whole, first, step, ahead);
+        }
+        for (int i = whole; i < count; i++)
         {
             entries[i] = first + ((ulong)i * step);
+        }
+    }
+
+    private static void Fill256(ulong* entries, int count, ulong first, ulong step, ulong* ahead)
+    {
+        Vector256<ulong> a = Vector256.Create(first, first + step, first + (2 * step), first + (3 * step));
+        Vector256<ulong> b = a + Vector256.Create(4 * step);
+        Vector256<ulong> eight = Vector256.Create(8 * step);
+        for (int i = 0; i < count; i += Turn)
+        {
+            Ask(ahead + i);
+            a.Store(entries + i);
+            b.Store(entries + i + 4);
+            a += eight;
+            b += eight;
+        }
+    }
+
+    private static void Fill128(ulong* entries, int count, ulong first, ulong step, ulong* ahead)
+    {
+        Vector128<ulong> a = Vector128.Create(first, first + step);
+        Vector128<ulong> two = Vector128.Create(2 * step);
+        Vector128<ulong> eight = Vector128.Create(8 * step);
+        Vector128<ulong> b = a + two;
+        Vector128<ulong> c = b + two;
+        Vector128<ulong> d = c + two;
+        for (int i = 0; i < count; i += Turn)
+        {
+            Ask(ahead + i);
+            a.Store(entries + i);
+            b.Store(entries + i + 2);
+            c.Store(entries + i + 4);
+            d.Store(entries + i + 6);
+            a += eight;
+            b += eight;
+            c += eight;
+            d += eight;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Ask(ulong* entry)
+    {
+        if (Sse.IsSupported)
+        {
+            Sse.Prefetch0(entry); // faults nowhere
         }
     }
 }

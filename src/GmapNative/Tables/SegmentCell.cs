@@ -85,7 +85,10 @@ internal readonly unsafe struct SegmentCell(ulong* entry, uint* summary)
     /// </summary>
     public bool TryLock(out PageTable table, out bool frozen) => TryTake(freezes: false, out table, out frozen);
 
-    /// <summary>Freezes a segment that has a page table (rule 20); false: none. Under the harvest turn and lock of its slot.</summary>
+    /// <summary>
+    /// Freezes a segment that has a page table (rule 20); false: none, or a watched one (rule 28). Under the harvest turn and lock of its
+    /// slot.
+    /// </summary>
     public bool TryFreeze(out PageTable table) => TryTake(freezes: true, out table, out _);
 
     public void Thaw()
@@ -94,15 +97,29 @@ internal readonly unsafe struct SegmentCell(ulong* entry, uint* summary)
         Probe.At(Place.SegmentThawed);
     }
 
-    private DenseSegment Dense
+    /// <summary>What is known of its watched pages (rule 28).</summary>
+    public WatchSegment Watch => Table.Watch.Segment(Index);
+
+    /// <summary>From now on entries of the table may carry markers. Under its lock, before the first does (rule 28).</summary>
+    public void SetWatched()
     {
-        get
+        if (!Load().IsWatched)
         {
-            // Entries are 16 KB aligned: the table and its link to the dense bits are found from any of them.
-            ulong table = (ulong)_entry & ~(ulong)(SegmentTable.SummaryOffset - 1);
-            return new SegmentTable(table).Dense.Segment((int)(((ulong)_entry - table) / sizeof(ulong)));
+            Interlocked.Or(ref *_entry, SegmentEntry.WatchedBit);
         }
     }
+
+    /// <summary>No entry carries one any more. Under the lock of the table.</summary>
+    public void ClearWatched() => Interlocked.And(ref *_entry, ~SegmentEntry.WatchedBit);
+
+    private DenseSegment Dense => Table.Dense.Segment(Index);
+
+    // Entries are 16 KB aligned: the table, and its links, are found from any of them.
+    private SegmentTable Table => new((ulong)_entry & ~(ulong)(SegmentTable.SummaryOffset - 1));
+
+    private int Index => (int)(((ulong)_entry & (SegmentTable.SummaryOffset - 1)) / sizeof(ulong));
+
+    private static bool FreezesWatched => Probe.LeavesOut(Step.WatchedIsFrozen) || Probe.LeavesOut(Step.WatchedTakenFast);
 
     private bool TryTake(bool freezes, out PageTable table, out bool frozen)
     {
@@ -112,7 +129,7 @@ internal readonly unsafe struct SegmentCell(ulong* entry, uint* summary)
             SegmentEntry entry = Load();
             frozen = entry.IsFrozen;
             table = new PageTable(entry.TableOrigin);
-            if (!entry.IsTable || frozen)
+            if (!entry.IsTable || frozen || (freezes && entry.IsWatched && !FreezesWatched))
             {
                 return false;
             }

@@ -9,7 +9,7 @@ namespace GmapNative.Tables;
 
 /// <summary>
 /// A live segment table: 2048 entries (16 KB aligned), 2048 summary words behind them, and where the space tracks by generation the
-/// address of its dense bits.
+/// addresses of its dense bits, or that of its watch tables.
 /// </summary>
 internal readonly unsafe struct SegmentTable(ulong origin)
 {
@@ -17,6 +17,7 @@ internal readonly unsafe struct SegmentTable(ulong origin)
 
     public const int SummaryOffset = GuestAddress.TableEntries * sizeof(ulong);
     public const int DenseOffset = SummaryOffset + (GuestAddress.TableEntries * sizeof(uint));
+    private const int WatchOffset = DenseOffset + (3 * sizeof(ulong));
 
     // A segment table of the arena: 32 KB, aligned, not reused before a grace.
     private readonly ulong* _entries = (ulong*)origin;
@@ -48,15 +49,16 @@ internal readonly unsafe struct SegmentTable(ulong origin)
         Volatile.Write(ref DenseLink[1], 0);
     }
 
+    /// <summary>Where the watch halfwords of its segments are; none: nothing here was ever watched (rule 28).</summary>
+    public WatchDirectory Watch => new(Volatile.Read(ref *WatchLink));
+
+    /// <summary>Its first watch directory: 2 KB of zeroes. Under the configuration lock.</summary>
+    public void LinkWatch(nint directory) => Volatile.Write(ref *WatchLink, (ulong)directory);
+
     /// <summary>How many segments of first..end-1 have a summary word that is not zero.</summary>
     public int CountFlagged(int first, int end)
     {
-        int zeroes = 0;
-        foreach (uint word in new ReadOnlySpan<uint>(Summaries + first, end - first))
-        {
-            zeroes += word == 0 ? 1 : 0;
-        }
-        return end - first - zeroes;
+        return end - first - new ReadOnlySpan<uint>(Summaries + first, end - first).Count(0u);
     }
 
     /// <summary>Clears the summary words of first..end-1, two by one instruction where both stand in them.</summary>
@@ -127,9 +129,27 @@ internal readonly unsafe struct SegmentTable(ulong origin)
     /// <summary>Fills an unlinked table with tokens; clears its summary words and the dense bits that it is given (0: none).</summary>
     public void Initialize(ulong regionBase, ITokenSource tokens, nint dense = 0, nint spare = 0)
     {
-        InitializeDense(dense, spare);
+        InitializeLinks(dense, spare);
         FillTokens(regionBase, tokens, 0, GuestAddress.TableEntries);
         new Span<uint>(Summaries, GuestAddress.TableEntries).Clear();
+    }
+
+    /// <summary>A deposit (rule 33): of its contents only the links are looked at until it is filled.</summary>
+    public void InitializeDeposit() => InitializeLinks(0, 0);
+
+    /// <summary>Fills a deposit with tokens; its links stay. Under the deposit's lock.</summary>
+    public void FillDeposit(ulong regionBase, ITokenSource tokens)
+    {
+        FillTokens(regionBase, tokens, 0, GuestAddress.TableEntries);
+        new Span<uint>(Summaries, GuestAddress.TableEntries).Clear();
+    }
+
+    /// <summary>The same with the leaves that a 2 GB leaf is: all flagged, if it is soft-dirty (rule 33).</summary>
+    public void FillDeposit(RegionEntry leaf)
+    {
+        EntryRuns.Fill(_entries, GuestAddress.TableEntries, leaf.FirstSegment.Value, GuestAddress.SegmentSize, _entries + EntriesAhead);
+        bool flags = leaf.Bits.IsSoftDirty && !Probe.LeavesOut(Step.RegionSplitUnflagged);
+        new Span<uint>(Summaries, GuestAddress.TableEntries).Fill(flags ? SegmentCell.AllLines : 0);
     }
 
     /// <summary>
@@ -138,7 +158,7 @@ internal readonly unsafe struct SegmentTable(ulong origin)
     /// </summary>
     public void InitializeLeaves(ulong regionBase, ITokenSource tokens, int first, int end, SegmentEntry leaf, bool dirty)
     {
-        InitializeDense(0, 0); // whoever tracks by generation maps by faults
+        InitializeLinks(0, 0); // whoever tracks by generation maps by faults
         FillTokens(regionBase, tokens, 0, first);
         EntryRuns.Fill(_entries + first, end - first, leaf.Value, GuestAddress.SegmentSize, _entries + first + EntriesAhead);
         FillTokens(regionBase, tokens, end, GuestAddress.TableEntries);
@@ -200,8 +220,11 @@ internal readonly unsafe struct SegmentTable(ulong origin)
 
     private ulong* DenseLink => (ulong*)((byte*)_entries + DenseOffset);
 
-    private void InitializeDense(nint dense, nint spare)
+    private ulong* WatchLink => (ulong*)((byte*)_entries + WatchOffset);
+
+    private void InitializeLinks(nint dense, nint spare)
     {
+        *WatchLink = 0;
         DenseLink[0] = (ulong)dense;
         DenseLink[1] = 0;
         DenseLink[2] = (ulong)spare;
@@ -224,35 +247,6 @@ internal readonly unsafe struct SegmentTable(ulong origin)
     private uint* Summaries => (uint*)((byte*)_entries + SummaryOffset);
 }
 
-/// <summary>A live region table: 2048 entries, 16 KB aligned.</summary>
-internal readonly unsafe struct RegionTable(ulong origin)
-{
-    private readonly ulong* _entries = (ulong*)origin; // a region table of the arena, as above
-
-    public ulong Origin => (ulong)_entries;
-
-    public RegionEntry Load(int index) => new(Volatile.Read(ref _entries[index]));
-
-    public bool TryReplace(int index, RegionEntry expected, RegionEntry value) =>
-        Interlocked.CompareExchange(ref _entries[index], value.Value, expected.Value) == expected.Value;
-
-    /// <summary>Fills an unlinked region-third table with tokens.</summary>
-    public void Initialize(ITokenSource tokens)
-    {
-        for (int i = 0; i < GuestAddress.TableEntries; i++)
-        {
-            ulong address = (ulong)i << GuestAddress.RegionThirdShift;
-            _entries[i] = Token(tokens, address).Value;
-        }
-    }
-
-    /// <summary>What an entry says about 2 GB that have no table.</summary>
-    public static RegionEntry Token(ITokenSource tokens, ulong address) =>
-        tokens.HasSlot(address, GuestAddress.RegionThirdSize)
-            ? RegionEntry.Empty(TableType.RegionThird)
-            : RegionEntry.Hole(TableType.RegionThird, Status.Addressing);
-}
-
 /// <summary>What tables ask about addresses that they do not map: they know no slots.</summary>
 internal interface ITokenSource
 {
@@ -264,4 +258,7 @@ internal interface ITokenSource
     /// <paramref name="most"/> have the answer of the first one, at least 1.
     /// </summary>
     int RunOf(ulong address, int shift, int most, out bool hasSlot);
+
+    /// <summary>Whether 2 GB (aligned) may be one leaf (rule 33).</summary>
+    bool FitsRegion(ulong region);
 }

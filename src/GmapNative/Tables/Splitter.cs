@@ -1,5 +1,4 @@
 using GmapNative.Bits;
-using GmapNative.Memory;
 
 namespace GmapNative.Tables;
 
@@ -23,9 +22,9 @@ internal enum SplitOutcome
 internal static class Splitter
 {
     /// <param name="cell">The segment.</param>
-    /// <param name="pool">Where the page table comes from.</param>
+    /// <param name="pages">Where the page table comes from.</param>
     /// <param name="wasted">Set if a spare table had to be freed again.</param>
-    public static SplitOutcome Split(SegmentCell cell, TablePool pool, out bool wasted)
+    public static SplitOutcome Split(SegmentCell cell, PageTablePool pages, out bool wasted)
     {
         wasted = false;
         SegmentEntry leaf = cell.Load();
@@ -33,28 +32,38 @@ internal static class Splitter
         {
             return leaf.IsTable ? SplitOutcome.AlreadyTable : SplitOutcome.Changed;
         }
-        nint table = pool.TryAllocate(TableKind.Page);
-        if (table == 0)
-        {
-            return SplitOutcome.NoMemory;
-        }
+        nint table = pages.TryAllocate();
+        return table == 0 ? SplitOutcome.NoMemory : Split(cell, pages, table, out wasted);
+    }
+
+    /// <summary>The same with a table that was allocated before; it is linked or given back.</summary>
+    public static SplitOutcome Split(SegmentCell cell, PageTablePool pages, nint table, out bool wasted)
+    {
+        wasted = false;
+        SegmentEntry leaf = cell.Load();
         while (leaf.IsLeaf)
         {
-            PageTableBuilder.FillFromLeaf(table, Probe.LeavesOut(Step.SplitForgetsDirty) ? leaf.WithArmed : leaf);
+            PageTableBuilder.FillFromLeaf(table, Parent(leaf));
             Probe.At(Place.ChildBuilt);
             if (Probe.LeavesOut(Step.StaleSplit))
             {
                 leaf = cell.Load(); // whatever it is
             }
-            if (cell.TryReplace(leaf, SegmentEntry.Table((ulong)table, split: true)))
+            if (cell.TryReplace(leaf, SegmentEntry.Table((ulong)table, split: true, watched: leaf.IsMarked)))
             {
                 Probe.At(Place.TableLinked);
                 return SplitOutcome.Split;
             }
             leaf = cell.Load(); // lost: act on what is there, its P and soft-dirty may differ
         }
-        pool.Free(table, TableKind.Page);
+        pages.Free(table);
         wasted = true;
         return leaf.IsTable ? SplitOutcome.AlreadyTable : SplitOutcome.Changed;
     }
+
+    /// <summary>What the children inherit from.</summary>
+    private static SegmentEntry Parent(SegmentEntry leaf) =>
+        Probe.LeavesOut(Step.SplitForgetsDirty) ? leaf.WithArmed
+        : Probe.LeavesOut(Step.SplitDropsMarkers) ? leaf.WithoutMarkers
+        : leaf;
 }

@@ -1,4 +1,5 @@
 using System;
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Threading;
 using GmapNative.Bits;
@@ -11,20 +12,28 @@ namespace GmapNative.Tables;
 /// asks an <see cref="ITokenSource"/>.
 /// </summary>
 /// <remarks>
-/// Lookups in a section; <see cref="TryChangeTop"/> and <see cref="UnlinkRegion"/> under the space's configuration lock.
+/// Lookups in a section; <see cref="TryChangeTop"/> and <see cref="Unlink"/> under the space's configuration lock.
 /// </remarks>
-internal sealed unsafe class TableTree
+internal sealed unsafe partial class TableTree
 {
     private readonly TablePool _pool;
     private readonly SpaceWords* _words; // in a control page of the arena, alive until the space is destroyed and graced
     private readonly bool _dense;
 
-    private TableTree(TablePool pool, SpaceWords* words, bool dense)
+    private TableTree(TablePool pool, SpaceWords* words, bool dense, bool pgstes, bool regionLeaves)
     {
+        HasRegionLeaves = regionLeaves;
         _pool = pool;
+        PageTables = new PageTablePool(pool, pgstes);
         _words = words;
         _dense = dense;
     }
+
+    /// <summary>Where the space's page tables come from, all of one format.</summary>
+    public PageTablePool PageTables { get; }
+
+    /// <summary>Whether region-third entries may be leaves: their tables have deposits then (rule 33).</summary>
+    public bool HasRegionLeaves { get; }
 
     /// <summary>Whether the space tracks by generation (rule 26).</summary>
     public bool HasDenseBits => _dense;
@@ -40,17 +49,27 @@ internal sealed unsafe class TableTree
         Probe.At(Place.GenerationBumped);
     }
 
-    /// <summary>The top table's type for a highest address below 4 TB.</summary>
-    public static TableType TopFor(ulong limit) =>
-        limit < Asce.SpanOf(TableType.Segment) ? TableType.Segment : TableType.RegionThird;
+    /// <summary>The lowest top table that reaches a highest address.</summary>
+    public static TableType TopFor(ulong limit)
+    {
+        TableType top = TableType.Segment;
+        while (top < TableType.RegionFirst && !Asce.Reaches(top, limit))
+        {
+            top++;
+        }
+        Debug.Assert(Asce.Reaches(top, limit), "a region-first table reaches every address");
+        return top;
+    }
 
     /// <summary>
-    /// A space with an empty top table; null when the arena is exhausted. <paramref name="dense"/>: segment tables have dense bits.
+    /// A space with an empty top table; null when the arena is exhausted. <paramref name="dense"/>: segment tables have dense bits;
+    /// <paramref name="pgstes"/>: page tables have PGSTEs; <paramref name="regionLeaves"/>: region-third entries may be leaves.
     /// </summary>
-    public static TableTree? TryCreate(TablePool pool, SpaceWords* words, TableType top, ITokenSource tokens, bool dense)
+    public static TableTree? TryCreate(
+        TablePool pool, SpaceWords* words, TableType top, ITokenSource tokens, bool dense, bool pgstes, bool regionLeaves = false)
     {
-        var tree = new TableTree(pool, words, dense);
-        ulong origin = tree.NewTop(top, tokens);
+        var tree = new TableTree(pool, words, dense, pgstes, regionLeaves);
+        ulong origin = (ulong)tree.NewTop(top, tokens);
         if (origin == 0)
         {
             return null;
@@ -65,16 +84,17 @@ internal sealed unsafe class TableTree
     public bool TryFind(ulong address, out SegmentTable table)
     {
         Asce asce = Asce;
-        table = new SegmentTable(asce.Origin);
+        ulong third = asce.Origin;
+        table = new SegmentTable(third);
         if (asce.Type == TableType.Segment)
         {
             return address < Asce.SpanOf(TableType.Segment);
         }
-        if (address >= Asce.SpanOf(TableType.RegionThird))
+        if (asce.Type != TableType.RegionThird ? !TryFindThird(asce, address, out third) : address >= Asce.SpanOf(TableType.RegionThird))
         {
             return false;
         }
-        RegionEntry entry = new RegionTable(asce.Origin).Load(GuestAddress.RegionThirdIndex(address));
+        RegionEntry entry = new RegionTable(third, TableType.RegionThird).Load(GuestAddress.RegionThirdIndex(address));
         table = new SegmentTable(entry.Origin);
         return entry.IsTable;
     }
@@ -87,20 +107,21 @@ internal sealed unsafe class TableTree
         return found;
     }
 
-    /// <summary>The region-third entry of an address, where such a table is the top.</summary>
+    /// <summary>
+    /// The last region entry on the way to an address: a table's (region-third, of its segment table) or one that maps nothing. False:
+    /// the top is a segment table, or does not reach the address.
+    /// </summary>
     public bool TryLoadRegion(ulong address, out RegionEntry entry)
     {
-        Asce asce = Asce;
-        entry = default;
-        if (asce.Type != TableType.RegionThird || address >= Asce.SpanOf(TableType.RegionThird))
-        {
-            return false;
-        }
-        entry = new RegionTable(asce.Origin).Load(GuestAddress.RegionThirdIndex(address));
-        return true;
+        bool found = TryFindLast(address, out RegionTable table);
+        entry = found ? table.Load(table.IndexOf(address)) : default;
+        return found;
     }
 
-    /// <summary>The segment of an address inside the top table's span, making its segment table if need be; false: no memory.</summary>
+    /// <summary>
+    /// The segment of an address inside the top table's span, making the tables on the way if need be, of a 2 GB leaf too; false: no
+    /// memory.
+    /// </summary>
     public bool TryMakeCell(ulong address, ITokenSource tokens, out SegmentCell cell)
     {
         while (!TryFindCell(address, out cell))
@@ -111,16 +132,27 @@ internal sealed unsafe class TableTree
                 Probe.At(Place.Waiting);
                 continue; // the top is being changed; slots never lie beyond it
             }
-            nint table = NewSegmentTable(address & ~(GuestAddress.RegionThirdSize - 1), tokens);
+            if (!TryMakeTable(asce, address, TableType.RegionThird, tokens, out RegionTable third))
+            {
+                return false;
+            }
+            if (HasRegionLeaves)
+            {
+                if (!TryMakeSegments(third.Cell(third.IndexOf(address)), address, tokens))
+                {
+                    return false;
+                }
+                continue;
+            }
+            nint table = NewSegmentTable(GuestAddress.RegionBase(address), tokens);
             if (table == 0)
             {
                 return false;
             }
-            var top = new RegionTable(asce.Origin);
-            int index = GuestAddress.RegionThirdIndex(address);
-            RegionEntry seen = top.Load(index);
+            int index = third.IndexOf(address);
+            RegionEntry seen = third.Load(index);
             Probe.At(Place.EntryLoaded);
-            if (!seen.IsInvalid || !top.TryReplace(index, seen, RegionEntry.Table(TableType.RegionThird, (ulong)table)))
+            if (!third.TryLink(index, seen, table))
             {
                 FreeEmpty(new SegmentTable((ulong)table)); // another thread was first
             }
@@ -137,17 +169,21 @@ internal sealed unsafe class TableTree
     {
         noMemory = false;
         Asce asce = Asce;
-        if (asce.Type != TableType.RegionThird || regionBase >= Asce.SpanOf(TableType.RegionThird))
+        if (asce.Type == TableType.Segment || !Asce.Reaches(asce.Type, regionBase))
         {
             return false;
         }
-        var top = new RegionTable(asce.Origin);
-        int index = GuestAddress.RegionThirdIndex(regionBase);
-        RegionEntry seen = top.Load(index);
-        Probe.At(Place.EntryLoaded);
-        if (!seen.IsInvalid)
+        noMemory = !TryMakeTable(asce, regionBase, TableType.RegionThird, tokens, out RegionTable third);
+        if (noMemory)
         {
             return false;
+        }
+        int index = third.IndexOf(regionBase);
+        RegionEntry seen = third.Load(index);
+        Probe.At(Place.EntryLoaded);
+        if (!seen.IsInvalid || HasRegionLeaves)
+        {
+            return false; // where a leaf of 2 GB may be, faults link what suits
         }
         nint table = _pool.TryAllocate(TableKind.Segment);
         if (table == 0)
@@ -157,7 +193,7 @@ internal sealed unsafe class TableTree
         }
         new SegmentTable((ulong)table).InitializeLeaves(regionBase, tokens, first, end, leaf, dirty);
         Probe.At(Place.ChildBuilt);
-        bool linked = top.TryReplace(index, seen, RegionEntry.Table(TableType.RegionThird, (ulong)table));
+        bool linked = third.TryLink(index, seen, table);
         if (!linked)
         {
             _pool.Free(table, TableKind.Segment); // another thread was first
@@ -166,130 +202,128 @@ internal sealed unsafe class TableTree
         return linked;
     }
 
-    /// <summary>Puts tokens where a 2 GB region has no table.</summary>
+    /// <summary>
+    /// The last address that shares the way to an address as far as it goes: the end of 2 GB, or of what an upper entry that maps nothing
+    /// stands for.
+    /// </summary>
+    public ulong LastOnTheWay(ulong address)
+    {
+        TableType level = TryFindLast(address, out RegionTable table) ? table.Level : TableType.RegionThird;
+        return address | (GuestAddress.SpanOf(level) - 1);
+    }
+
+    /// <summary>Puts a token where the way to a 2 GB region ends.</summary>
     public void RefreshRegionToken(ulong address, ITokenSource tokens)
     {
-        if (Asce.Type != TableType.RegionThird)
+        bool done = !TryFindLast(address, out RegionTable table);
+        while (!done)
         {
-            return;
-        }
-        var top = new RegionTable(Asce.Origin);
-        int index = GuestAddress.RegionThirdIndex(address);
-        RegionEntry seen = top.Load(index);
-        while (seen.IsInvalid && !top.TryReplace(index, seen, RegionTable.Token(tokens, address)))
-        {
-            seen = top.Load(index);
+            RegionEntry seen = table.Load(table.IndexOf(address));
+            done = !seen.MapsNothing || table.TryReplace(table.IndexOf(address), seen, table.Token(tokens, address));
         }
     }
 
     /// <summary>
-    /// Unlinks the segment table of a 2 GB region in which there is no slot any more; 0 if there is none. The caller
-    /// retires it.
+    /// Unlinks the table that the entry of an address in a table of <paramref name="level"/> designates, in whose span there is no slot
+    /// any more; 0 if there is none. The caller retires it.
     /// </summary>
-    public nint UnlinkRegion(ulong address, ITokenSource tokens)
+    public nint Unlink(TableType level, ulong address, ITokenSource tokens)
     {
-        if (!TryLoadRegion(address, out RegionEntry entry) || !entry.IsTable)
+        Asce asce = Asce;
+        if (asce.Type < level || !Asce.Reaches(asce.Type, address))
         {
             return 0;
         }
-        var top = new RegionTable(Asce.Origin);
-        bool done = top.TryReplace(GuestAddress.RegionThirdIndex(address), entry, RegionTable.Token(tokens, address));
+        var table = new RegionTable(asce.Origin, asce.Type);
+        RegionEntry entry = table.Load(table.IndexOf(address));
+        while (table.Level != level && entry.IsTable)
+        {
+            table = new RegionTable(entry.Origin, table.Level - 1);
+            entry = table.Load(table.IndexOf(address));
+        }
+        bool done = entry.IsTable && table.TryReplace(table.IndexOf(address), entry, table.Token(tokens, address));
         Probe.At(Place.TableUnlinked);
         return done ? (nint)entry.Origin : 0;
     }
 
-    /// <summary>
-    /// Adds a region-third table above a segment table, or removes it. <paramref name="old"/> is the table to retire (0: none).
-    /// False: no memory, nothing changed.
-    /// </summary>
-    public bool TryChangeTop(TableType top, ITokenSource tokens, out nint old)
+    /// <summary>The region-third table that serves an address, where the top is above it.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)] // for the few spaces beyond 4 TB
+    private static bool TryFindThird(Asce asce, ulong address, out ulong third)
     {
-        old = 0;
-        Asce before = Asce;
-        if (before.Type == top)
+        third = asce.Origin;
+        bool found = Asce.Reaches(asce.Type, address);
+        for (TableType level = asce.Type; found && level > TableType.RegionThird; level--)
         {
-            return true;
+            var table = new RegionTable(third, level);
+            RegionEntry entry = table.Load(table.IndexOf(address));
+            third = entry.Origin;
+            found = entry.IsTable;
         }
-        ulong origin;
-        if (top == TableType.RegionThird)
+        return found;
+    }
+
+    /// <summary>The table of a level on the way to an address, made if need be, with those above it; false: no memory.</summary>
+    private bool TryMakeTable(Asce asce, ulong address, TableType level, ITokenSource tokens, out RegionTable table)
+    {
+        table = new RegionTable(asce.Origin, asce.Type);
+        while (table.Level != level)
         {
-            origin = NewTop(top, tokens);
-            if (origin == 0)
+            int index = table.IndexOf(address);
+            RegionEntry entry = table.Load(index);
+            Probe.At(Place.EntryLoaded);
+            if (entry.IsTable)
+            {
+                table = new RegionTable(entry.Origin, table.Level - 1);
+                continue;
+            }
+            ulong span = GuestAddress.SpanOf(table.Level);
+            nint made = NewRegionTable(table.Level - 1, address & ~(span - 1), tokens);
+            if (made == 0)
             {
                 return false;
             }
-            var region = new RegionTable(origin);
-            _ = region.TryReplace(0, region.Load(0), RegionEntry.Table(TableType.RegionThird, before.Origin));
-        }
-        else
-        {
-            if (!TryMakeCell(0, tokens, out _) || !TryFind(0, out SegmentTable lowest))
+            if (!table.TryLink(index, entry, made))
             {
-                return false;
+                _pool.Free(made, KindOf(table.Level - 1)); // another thread was first
             }
-            origin = lowest.Origin;
-            old = (nint)before.Origin;
         }
-        Volatile.Write(ref _words->Asce, Asce.For(top, origin).Value);
-        Probe.At(Place.TopChanged);
         return true;
     }
 
-    /// <summary>How many tables are linked. In a section or under the configuration lock: none of them is freed meanwhile.</summary>
-    public TableCount Count()
+    /// <summary>The lowest region table on the way to an address.</summary>
+    private bool TryFindLast(ulong address, out RegionTable table)
     {
         Asce asce = Asce;
-        if (asce.Type == TableType.Segment)
+        table = new RegionTable(asce.Origin, asce.Type);
+        if (asce.Type == TableType.Segment || !Asce.Reaches(asce.Type, address))
         {
-            return new TableCount(0, 1, new SegmentTable(asce.Origin).CountPageTables());
+            return false;
         }
-        var top = new RegionTable(asce.Origin);
-        long segments = 0;
-        long pages = 0;
-        for (int i = 0; i < GuestAddress.TableEntries; i++)
+        RegionEntry entry = table.Load(table.IndexOf(address));
+        while (table.Level != TableType.RegionThird && entry.IsTable)
         {
-            RegionEntry entry = top.Load(i);
-            if (entry.IsTable)
-            {
-                segments++;
-                pages += new SegmentTable(entry.Origin).CountPageTables();
-            }
+            table = new RegionTable(entry.Origin, table.Level - 1);
+            entry = table.Load(table.IndexOf(address));
         }
-        return new TableCount(1, segments, pages);
-    }
-
-    /// <summary>Gives all tables back. Nobody is in a section any more.</summary>
-    public void FreeAll()
-    {
-        Asce asce = Asce;
-        if (asce.Type == TableType.Segment)
-        {
-            FreeSegmentTable(new SegmentTable(asce.Origin));
-            return;
-        }
-        var top = new RegionTable(asce.Origin);
-        for (int i = 0; i < GuestAddress.TableEntries; i++)
-        {
-            RegionEntry entry = top.Load(i);
-            if (entry.IsTable)
-            {
-                FreeSegmentTable(new SegmentTable(entry.Origin));
-            }
-        }
-        _pool.Free((nint)top.Origin, TableKind.Region);
+        return true;
     }
 
     private void FreeSegmentTable(SegmentTable table)
+    {
+        FreePageTables(table);
+        FreeEmpty(table);
+    }
+
+    private void FreePageTables(SegmentTable table)
     {
         for (int i = 0; i < GuestAddress.TableEntries; i++)
         {
             SegmentEntry entry = table.Cell(i).Load();
             if (entry.IsTable)
             {
-                _pool.Free((nint)entry.TableOrigin, TableKind.Page);
+                PageTables.Free((nint)entry.TableOrigin);
             }
         }
-        FreeEmpty(table);
     }
 
     private void FreeEmpty(SegmentTable table)
@@ -297,6 +331,11 @@ internal sealed unsafe class TableTree
         foreach (DenseBits dense in (ReadOnlySpan<DenseBits>)[table.Dense, table.Spare, table.Retiring])
         {
             FreeDense((nint)dense.Origin);
+        }
+        Span<nint> watch = stackalloc nint[WatchDirectory.Links + 1];
+        foreach (nint one in watch[..table.Watch.CopyTo(watch)])
+        {
+            _pool.Free(one, TableKind.Watch);
         }
         _pool.Free((nint)table.Origin, TableKind.Segment);
     }
@@ -325,20 +364,17 @@ internal sealed unsafe class TableTree
         }
     }
 
-    private ulong NewTop(TableType top, ITokenSource tokens)
+    private nint NewTop(TableType top, ITokenSource tokens) =>
+        top == TableType.Segment ? NewSegmentTable(0, tokens) : NewRegionTable(top, 0, tokens);
+
+    /// <summary>A region table of tokens, not linked, whose first entry is for an address; 0: no memory.</summary>
+    private nint NewRegionTable(TableType level, ulong address, ITokenSource tokens)
     {
-        if (top == TableType.Segment)
-        {
-            return (ulong)NewSegmentTable(0, tokens);
-        }
-        nint table = _pool.TryAllocate(TableKind.Region);
+        nint table = _pool.TryAllocate(KindOf(level));
         if (table != 0)
         {
-            new RegionTable((ulong)table).Initialize(tokens);
+            new RegionTable((ulong)table, level).Initialize(address, tokens, deposits: KindOf(level) == TableKind.RegionThird);
         }
-        return (ulong)table;
+        return table;
     }
 }
-
-/// <summary>Linked tables of a space, by level.</summary>
-internal readonly record struct TableCount(long Regions, long Segments, long Pages);
