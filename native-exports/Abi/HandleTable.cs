@@ -1,5 +1,6 @@
 using System;
 using System.Threading;
+using GmapNative.Space;
 
 namespace GmapNative.Exports.Abi;
 
@@ -13,6 +14,10 @@ internal enum HandleKind : byte
     Backing = 4,
     Consumer = 5,
     Snapshot = 6,
+    Notifier = 7,
+
+    /// <summary>An <c>AddressSpace</c>, too; only calls that make sense without slots take it.</summary>
+    Shadow = 8,
 }
 
 /// <summary>
@@ -74,6 +79,10 @@ internal static class HandleTable
         object? target = Volatile.Read(ref cell.Target);
         return cell.Generation == GenerationOf(handle) && cell.Kind == kind ? (T?)target : null;
     }
+
+    /// <summary>A space, or a shadow, or null.</summary>
+    public static AddressSpace? FindAnySpace(ulong handle) =>
+        Find<AddressSpace>(HandleKind.Space, handle) ?? Find<AddressSpace>(HandleKind.Shadow, handle);
 
     /// <summary>Ends a handle; false if it was no good, or somebody else ended it first.</summary>
     public static bool Remove(HandleKind kind, ulong handle)

@@ -44,6 +44,7 @@ internal struct EngineStats : ISized
     public ulong free_bytes;
     public ulong spaces;
     public ulong dense_bytes;
+    public ulong watch_bytes;
 
     public readonly uint StructSize => struct_size;
 }
@@ -59,7 +60,8 @@ internal struct SpaceConfig : ISized
     public uint huge;
     public uint dirty_scope;
     public uint tracking;
-    public uint reserved;
+    public uint max_shadows;
+    public ulong shadow_bytes;
 
     public readonly uint StructSize => struct_size;
 }
@@ -98,6 +100,13 @@ internal struct SpaceStats : ISized
     public ulong pages_aged;
     public ulong consumers;
     public ulong epochs;
+    public ulong notifiers;
+    public ulong notifications;
+    public ulong pages_protected;
+    public ulong shadows;
+    public ulong shadow_entries;
+    public ulong shadow_bytes;
+    public ulong unshadows;
 
     public readonly uint StructSize => struct_size;
 }
@@ -184,6 +193,7 @@ internal struct FaultResult : ISized
     public uint reason;
     public uint depth;
     public uint reserved;
+    public ulong table_addr;
 
     public readonly uint StructSize => struct_size;
 }
@@ -200,12 +210,27 @@ internal struct FaultRequest
 }
 
 [StructLayout(LayoutKind.Sequential)]
-internal struct BackingConfig : ISized
+internal unsafe struct BackingConfig : ISized
 {
     public uint struct_size;
     public uint flags;
     public uint kind;
+    public int userfaultfd;
+    public ulong* missing;
+    public ulong missing_words;
+
+    public readonly uint StructSize => struct_size;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct NotifierConfig : ISized
+{
+    public uint struct_size;
+    public uint flags;
+    public uint kinds;
     public uint reserved;
+    public delegate* unmanaged<void*, ulong, ulong, ulong, uint, void> callback;
+    public void* user;
 
     public readonly uint StructSize => struct_size;
 }

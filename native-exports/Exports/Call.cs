@@ -23,10 +23,16 @@ internal readonly ref struct Call : IDisposable
     /// <summary>Null: the handle is bad.</summary>
     public AddressSpace? Space { get; }
 
-    public static Call Enter(ulong handle)
+    public static Call Enter(ulong handle) => Enter(handle, andShadows: false);
+
+    /// <summary>The same for calls that a shadow answers, too.</summary>
+    public static Call EnterAny(ulong handle) => Enter(handle, andShadows: true);
+
+    private static Call Enter(ulong handle, bool andShadows)
     {
         int section = LibrarySections.Enter();
-        AddressSpace? space = HandleTable.Find<AddressSpace>(HandleKind.Space, handle);
+        AddressSpace? space = andShadows ? HandleTable.FindAnySpace(handle)
+            : HandleTable.Find<AddressSpace>(HandleKind.Space, handle);
         return new Call(section, space is { IsDead: false } ? space : null);
     }
 

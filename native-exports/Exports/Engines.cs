@@ -123,15 +123,16 @@ internal static unsafe class Engines
             limit_bytes = engine.Arena.Limit,
             committed_bytes = engine.Arena.Committed,
             locked_bytes = engine.Arena.Locked,
-            region_table_bytes = BytesOf(pool, TableKind.Region),
+            region_table_bytes = BytesOf(pool, TableKind.Region) + BytesOf(pool, TableKind.RegionThird),
             segment_table_bytes = BytesOf(pool, TableKind.Segment),
-            page_table_bytes = BytesOf(pool, TableKind.Page),
+            page_table_bytes = BytesOf(pool, TableKind.Page) + BytesOf(pool, TableKind.PagePgste),
             limbo_bytes = engine.LimboBytes,
             log_bytes = engine.Arena.Charged,
             view_bytes = BytesOf(pool, TableKind.Control),
             free_bytes = (ulong)pool.FreeBytes + engine.Arena.Unused,
             spaces = (ulong)engine.Spaces,
             dense_bytes = BytesOf(pool, TableKind.DenseBits),
+            watch_bytes = BytesOf(pool, TableKind.Watch),
         };
     }
 

@@ -8,6 +8,7 @@ namespace GmapNative.Exports;
 /// <summary>gmap.h, "Faults and host access": the hot ones, which allocate nothing and throw nothing.</summary>
 internal static unsafe class Faults
 {
+    private const nuint SpareInstalls = 16;
     private const uint AnyAccess = (uint)(Access.Read | Access.Write);
 
     [UnmanagedCallersOnly(EntryPoint = "gmap_fault")]
@@ -50,6 +51,7 @@ internal static unsafe class Faults
         int thread = Enter(vcpu);
         int status = Status.Ok;
         nuint resolved = 0;
+        nuint installed = 0;
         while (resolved < count && status == Status.Ok)
         {
             int thaws = vcpu.Space.Thaws.Now; // before the look at the segment
@@ -60,20 +62,32 @@ internal static unsafe class Faults
             }
             FaultRequest* request = At(requests, resolved, stride);
             FaultOutcome outcome = default;
+            if (vcpu.Space.Shadow is not null && IsAccess(request->access))
+            {
+                status = Install(vcpu, request, thread, installed++ < (2 * count) + SpareInstalls, out outcome);
+                resolved = status == Status.Ok ? 0 : resolved; // what was resolved before was in an older section
+                if (status != Status.Ok)
+                {
+                    Answer(request, status, outcome);
+                }
+                continue;
+            }
             status = IsAccess(request->access)
                 ? vcpu.Space.Faults.Resolve(request->guest_addr, (Access)request->access, thread, out outcome)
                 : Status.Invalid;
             CountDirtied(vcpu, outcome);
-            if (status == FaultResolver.Frozen)
+            if (status is FaultResolver.Frozen or FaultResolver.Watched)
             {
-                // The section ends, and with it what was resolved in it: all of the batch once more (rules 7 and 20).
+                // The section ends, and with it what was resolved in it: all of the batch once more (rules 7, 20 and 30).
                 vcpu.View.LeaveCall();
                 vcpu.View.Leave();
-                vcpu.Space.Thaws.WaitPast(thaws);
+                status = vcpu.Space.Faults.Wait(status, request->guest_addr, thaws);
                 vcpu.View.EnterCall();
-                resolved = 0;
-                status = Status.Ok;
-                continue;
+                if (status == Status.Ok)
+                {
+                    resolved = 0;
+                    continue;
+                }
             }
             Answer(request, status, outcome);
             resolved += status == Status.Ok ? 1u : 0;
@@ -81,6 +95,22 @@ internal static unsafe class Faults
         Leave(vcpu);
         *done = resolved;
         return status;
+    }
+
+    /// <summary>
+    /// One request of a shadow, which its tables answer afterwards. Try again: it is granted for one access only, or the guest's tables
+    /// change all the time.
+    /// </summary>
+    private static int Install(Vcpu vcpu, FaultRequest* request, int thread, bool mayTry, out FaultOutcome outcome)
+    {
+        outcome = default;
+        if (!mayTry)
+        {
+            return Status.TryAgain;
+        }
+        int status = vcpu.Space.Faults.Resolve(vcpu.View, request->guest_addr, (Access)request->access, thread, out outcome);
+        CountDirtied(vcpu, outcome);
+        return status == Status.Ok && outcome.Rights == Access.None ? Status.TryAgain : status;
     }
 
     /// <summary>Those from <paramref name="first"/> on that the tables answer, up to one that they do not; how many.</summary>
@@ -121,7 +151,7 @@ internal static unsafe class Faults
     [UnmanagedCallersOnly(EntryPoint = "gmap_translate")]
     public static int Translate(ulong handle, ulong address, uint access, FaultResult* result)
     {
-        using Call call = Call.Enter(handle);
+        using Call call = Call.EnterAny(handle);
         if (call.Space is null)
         {
             return Status.BadHandle;
@@ -177,5 +207,7 @@ internal static unsafe class Faults
         leaf_size = outcome.LeafSize,
         rights = (uint)outcome.Rights,
         reason = (uint)outcome.Reason,
+        depth = outcome.Depth,
+        table_addr = outcome.TableAddress,
     };
 }

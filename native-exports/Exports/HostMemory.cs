@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using GmapNative.Space;
 
 namespace GmapNative.Exports;
 
@@ -17,10 +18,25 @@ internal static unsafe class HostMemory
     [UnmanagedCallersOnly(EntryPoint = "gmap_write")]
     public static int Write(ulong handle, ulong address, void* data, nuint size)
     {
-        using Call call = Call.Enter(handle);
-        return call.Space is null ? Status.BadHandle
-            : data is null && size != 0 ? Status.Invalid
-            : call.Space.Host.Write(address, (byte*)data, size, call.Section);
+        for (; ; )
+        {
+            Call call = Call.Enter(handle); // ended by hand: before notifiers are told (rule 30)
+            AddressSpace? space = call.Space;
+            ulong asks = 0;
+            int status = space is null ? Status.BadHandle
+                : data is null && size != 0 ? Status.Invalid
+                : space.Host.Write(address, (byte*)data, size, out asks, call.Section);
+            call.Dispose();
+            if (status != FaultResolver.Watched)
+            {
+                return status;
+            }
+            status = space!.Watches.SettleWrite(asks, byHost: true);
+            if (status != Status.Ok)
+            {
+                return status;
+            }
+        }
     }
 
     [UnmanagedCallersOnly(EntryPoint = "gmap_mark_dirty")]

@@ -16,6 +16,7 @@ internal static unsafe class Library
     public const ulong FeatureTrace = 0x4;
     public const ulong FeatureUserfaultfdAsync = 0x8;
     public const ulong FeatureMembarrier = 0x10;
+    public const ulong FeatureUserfaultfdSync = 0x20;
 
     [UnmanagedCallersOnly(EntryPoint = "gmap_abi_version")]
     public static uint GetAbiVersion() => AbiVersion;
@@ -32,6 +33,7 @@ internal static unsafe class Library
         | (Avx512F.IsSupported ? FeatureIsaV4 : 0)
         | (Tell.IsSupported ? FeatureTrace : 0)
         | (Userfaultfd.IsAvailable ? FeatureUserfaultfdAsync : 0)
+        | (Userfaultfd.IsSynchronousAvailable ? FeatureUserfaultfdSync : 0)
         | (ProcessBarrier.IsAvailable ? FeatureMembarrier : 0);
 
     [UnmanagedCallersOnly(EntryPoint = "gmap_runtime_init")]

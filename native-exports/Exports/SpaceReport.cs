@@ -13,6 +13,7 @@ internal static class SpaceReport
     {
         CounterWords counters = space.Counters.Total();
         TableCount tables = space.Tree.Count();
+        ShadowCount shadows = space.Shadows?.Count() ?? default;
         long dense = space.Options.ByGeneration ? 2 * TableKinds.BytesOf(TableKind.DenseBits) : 0;
         return new SpaceStats
         {
@@ -38,15 +39,22 @@ internal static class SpaceReport
             region_tables = (ulong)tables.Regions,
             segment_tables = (ulong)tables.Segments,
             page_tables = (ulong)tables.Pages,
-            table_bytes = (ulong)((tables.Regions * TableKinds.BytesOf(TableKind.Region))
+            table_bytes = (ulong)(((tables.Regions + tables.WithDeposits) * TableKinds.BytesOf(TableKind.Region))
                 + (tables.Segments * (TableKinds.BytesOf(TableKind.Segment) + dense))
-                + (tables.Pages * TableKinds.BytesOf(TableKind.Page))),
+                + (tables.Pages * space.Tree.PageTables.Bytes)),
             vcpus = (ulong)space.Epochs.ViewCount,
             collapses = (ulong)counters.Collapses,
             pages_discarded = (ulong)counters.PagesDiscarded,
             pages_aged = (ulong)counters.PagesAged,
             consumers = (ulong)space.Consumers.Length,
             epochs = (ulong)counters.Epochs,
+            notifiers = (ulong)space.Watches.Notifiers.Length,
+            notifications = (ulong)counters.Notifications,
+            pages_protected = (ulong)counters.PagesProtected,
+            shadows = (ulong)shadows.Count,
+            shadow_entries = shadows.Entries,
+            shadow_bytes = shadows.Bytes,
+            unshadows = (ulong)counters.Unshadows,
         };
     }
 }

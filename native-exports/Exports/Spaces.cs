@@ -38,7 +38,12 @@ internal static unsafe class Spaces
                 Limit = given.limit,
                 Policy = (SplitPolicy)given.split_policy,
                 Huge = given.huge != HugeNone,
+                Huge2G = given.huge == HugeLargest,
                 ByGeneration = given.tracking == TrackGeneration,
+                Pgstes = given.table_format == TableFormatPgste,
+                GlobalDirty = given.dirty_scope == DirtyGlobal,
+                MostShadows = given.max_shadows != 0 ? (int)Math.Min(given.max_shadows, int.MaxValue) : SpaceOptions.UsualShadows,
+                ShadowBytes = given.shadow_bytes != 0 ? given.shadow_bytes : engine.Arena.Limit / 4,
             };
             status = AddressSpace.TryCreate(engine, options, out AddressSpace? space);
             if (status != Status.Ok)
@@ -52,6 +57,7 @@ internal static unsafe class Spaces
                 return Status.NoMemory;
             }
             *handle = added;
+            engine.ReportLockRefusal();
             return Status.Ok;
         }
         catch (Exception failure)
@@ -96,7 +102,7 @@ internal static unsafe class Spaces
     [UnmanagedCallersOnly(EntryPoint = "gmap_space_get_asce")]
     public static int GetAsce(ulong handle, ulong* asce)
     {
-        using Call call = Call.Enter(handle);
+        using Call call = Call.EnterAny(handle);
         if (call.Space is null || asce is null)
         {
             return call.Space is null ? Status.BadHandle : Status.Invalid;
@@ -108,7 +114,7 @@ internal static unsafe class Spaces
     [UnmanagedCallersOnly(EntryPoint = "gmap_space_get_stats")]
     public static int GetStats(ulong handle, SpaceStats* stats)
     {
-        using Call call = Call.Enter(handle);
+        using Call call = Call.EnterAny(handle);
         if (call.Space is null)
         {
             return Status.BadHandle;
@@ -160,15 +166,9 @@ internal static unsafe class Spaces
         }
     }
 
-    private static int Check(in SpaceConfig given)
-    {
-        if (given.flags != 0 || given.reserved != 0 || given.table_format > TableFormatPgste
+    private static int Check(in SpaceConfig given) =>
+        given.flags != 0 || given.table_format > TableFormatPgste
             || given.split_policy > (uint)SplitPolicy.Eager || given.huge > HugeLargest || given.dirty_scope > DirtyGlobal
-            || given.tracking > TrackGeneration)
-        {
-            return Status.Invalid;
-        }
-        bool later = given.table_format == TableFormatPgste || given.huge == HugeLargest || given.dirty_scope == DirtyGlobal;
-        return later ? Status.NotSupported : Status.Ok;
-    }
+            || given.tracking > TrackGeneration
+            ? Status.Invalid : Status.Ok;
 }

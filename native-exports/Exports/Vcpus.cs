@@ -14,7 +14,7 @@ internal static unsafe class Vcpus
     {
         try
         {
-            AddressSpace? space = HandleTable.Find<AddressSpace>(HandleKind.Space, spaceHandle);
+            AddressSpace? space = HandleTable.FindAnySpace(spaceHandle);
             if (space is null)
             {
                 return Status.BadHandle;

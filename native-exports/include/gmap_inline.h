@@ -65,7 +65,8 @@ typedef struct gmap_view {
 /* Test hook: called between the steps that other threads may interleave with. 6: inside, the generation is not loaded
  * yet; 1: entered; 2: about to leave; 7: top table known; 8: segment entry loaded; 5: page entry loaded; 3: the entry
  * grants; 9: the summary bit was clear; 4: it is set; 10: a cache entry hits; 11: resolved, the cache is filled next;
- * 12: the generation is another one, the section ends next; 13: the dense bit was clear; 14: it is set. */
+ * 12: the generation is another one, the section ends next; 13: the dense bit was clear; 14: it is set; 15: a
+ * region-third entry loaded where there was no segment table. */
 #ifndef GMAP_INLINE_YIELD
 #define GMAP_INLINE_YIELD(n) ((void)0)
 #endif
@@ -93,10 +94,12 @@ typedef struct gmap_view {
 #define GMAP_ASCE_ORIGIN 0xFFFFFFFFFFFFF000ull
 #define GMAP_ASCE_DT 0x0Cull
 #define GMAP_ASCE_DT_REGION3 0x04ull
+#define GMAP_ASCE_DT_REGION1 0x0Cull
 #define GMAP_TABLE_INVALID 0x20ull    /* I of region and segment entries */
 #define GMAP_TABLE_PROTECT 0x200ull   /* P: accumulates over the levels */
 #define GMAP_TABLE_LEAF 0x400ull      /* FC */
 #define GMAP_REGION_ORIGIN 0xFFFFFFFFFFFFF000ull
+#define GMAP_REGION_FRAME 0xFFFFFFFF80000000ull  /* of a 2 GB leaf */
 #define GMAP_SEGMENT_PTO 0xFFFFFFFFFFFFF800ull   /* page-table origin */
 #define GMAP_SEGMENT_FRAME 0xFFFFFFFFFFF00000ull /* of a 1 MB leaf */
 #define GMAP_PAGE_FRAME 0xFFFFFFFFFFFFF000ull
@@ -152,15 +155,39 @@ static inline int gmap_again(gmap_view *view) {
   return 1;
 }
 
-/* The segment entry of an address, or NULL where the tables end above it. *protect accumulates P. */
+/* The region-third table of an address in a space of 4 TiB or more, or NULL where the tables end above it. */
+static inline uint64_t *gmap_region3_(uint64_t asce, uint64_t guest_addr, uint64_t *protect) {
+  uint64_t *table = (uint64_t *)(uintptr_t)(asce & GMAP_ASCE_ORIGIN);
+  if ((asce & GMAP_ASCE_DT) == GMAP_ASCE_DT_REGION1) {
+    uint64_t entry = GMAP_ATOMIC_LOAD(table + (guest_addr >> 53));
+    if (entry & GMAP_TABLE_INVALID) return NULL;
+    *protect |= entry;
+    table = (uint64_t *)(uintptr_t)(entry & GMAP_REGION_ORIGIN);
+  } else if (guest_addr >> 53) {
+    return NULL;
+  }
+  {
+    uint64_t entry = GMAP_ATOMIC_LOAD(table + ((guest_addr >> 42) & 0x7FFu));
+    if (entry & GMAP_TABLE_INVALID) return NULL;
+    *protect |= entry;
+    return (uint64_t *)(uintptr_t)(entry & GMAP_REGION_ORIGIN);
+  }
+}
+
+/* The segment entry of an address, or NULL where the tables end above it, at a 2 GB leaf maybe. *protect accumulates P. */
 static inline uint64_t *gmap_segment_(const gmap_view *view, uint64_t guest_addr, uint64_t *protect) {
   uint64_t asce = GMAP_ATOMIC_LOAD(&GMAP_ATOMIC_LOAD(&view->space)->asce);
   uint64_t *table = (uint64_t *)(uintptr_t)(asce & GMAP_ASCE_ORIGIN);
   GMAP_INLINE_YIELD(7);
   if (asce & GMAP_ASCE_DT) {
     uint64_t entry;
-    if ((asce & GMAP_ASCE_DT) != GMAP_ASCE_DT_REGION3 || guest_addr >> 42) return NULL;
-    entry = GMAP_ATOMIC_LOAD(table + (guest_addr >> 31));
+    if (GMAP_EXPECT((asce & GMAP_ASCE_DT) == GMAP_ASCE_DT_REGION3, 1)) {
+      if (guest_addr >> 42) return NULL;
+    } else {
+      table = gmap_region3_(asce, guest_addr, protect);
+      if (!table) return NULL;
+    }
+    entry = GMAP_ATOMIC_LOAD(table + ((guest_addr >> 31) & 0x7FFu));
     if (entry & (GMAP_TABLE_INVALID | GMAP_TABLE_LEAF)) return NULL;
     *protect |= entry;
     table = (uint64_t *)(uintptr_t)(entry & GMAP_REGION_ORIGIN);
@@ -206,11 +233,31 @@ static inline gmap_status gmap_ask_(gmap_view *view, uint64_t guest_addr) {
   return GMAP_INLINE_ASK;
 }
 
+/* One page where there is no segment table: through a 2 GB leaf that has no bit of `refuses`, else the library is asked.
+ * A store through P = 0 needs no mark there (PROTOCOL.md, rule 33). Apart, so that all others pay nothing for it. */
+static inline gmap_status gmap_region_page_(gmap_view *view, uint64_t guest_addr, uint64_t refuses, uintptr_t *host) {
+  uint64_t protect = 0, entry, asce = GMAP_ATOMIC_LOAD(&GMAP_ATOMIC_LOAD(&view->space)->asce);
+  uint64_t *table = (uint64_t *)(uintptr_t)(asce & GMAP_ASCE_ORIGIN);
+  GMAP_INLINE_YIELD(7);
+  if (!(asce & GMAP_ASCE_DT)) return gmap_ask_(view, guest_addr);
+  if ((asce & GMAP_ASCE_DT) != GMAP_ASCE_DT_REGION3)
+    table = gmap_region3_(asce, guest_addr, &protect);
+  else if (guest_addr >> 42)
+    table = NULL;
+  if (!table) return gmap_ask_(view, guest_addr);
+  entry = GMAP_ATOMIC_LOAD(table + ((guest_addr >> 31) & 0x7FFu));
+  GMAP_INLINE_YIELD(15);
+  if (((entry | (protect & GMAP_TABLE_PROTECT)) & (GMAP_TABLE_LEAF | refuses)) != GMAP_TABLE_LEAF)
+    return gmap_ask_(view, guest_addr);
+  *host = (uintptr_t)((entry & GMAP_REGION_FRAME) | (guest_addr & ~GMAP_REGION_FRAME));
+  return 0;
+}
+
 /* One page, for reading. */
 static inline gmap_status gmap_load_page_(gmap_view *view, uint64_t guest_addr, uintptr_t *host) {
   uint64_t protect = 0, entry;
   uint64_t *segment = gmap_segment_(view, guest_addr, &protect);
-  if (!segment) return gmap_ask_(view, guest_addr);
+  if (GMAP_EXPECT(!segment, 0)) return gmap_region_page_(view, guest_addr, GMAP_TABLE_INVALID, host);
   entry = GMAP_ATOMIC_LOAD(segment);
   GMAP_INLINE_YIELD(8);
   if (entry & GMAP_TABLE_INVALID) return gmap_ask_(view, guest_addr);
@@ -230,7 +277,8 @@ static inline gmap_status gmap_store_page_(gmap_view *view, uint64_t guest_addr,
   const uint64_t decides = grantable | GMAP_PAGE_INVALID | GMAP_PAGE_MARKERS;
   uint64_t protect = 0, entry, *page;
   uint64_t *segment = gmap_segment_(view, guest_addr, &protect);
-  if (!segment) return gmap_ask_(view, guest_addr);
+  if (GMAP_EXPECT(!segment, 0))
+    return gmap_region_page_(view, guest_addr, GMAP_TABLE_INVALID | GMAP_TABLE_PROTECT, host);
   entry = GMAP_ATOMIC_LOAD(segment);
   GMAP_INLINE_YIELD(8);
   if ((entry & GMAP_TABLE_INVALID) || ((protect | entry) & GMAP_TABLE_PROTECT)) return gmap_ask_(view, guest_addr);
@@ -315,6 +363,7 @@ static inline gmap_status gmap_resolve_(gmap_view *view, uint64_t guest_addr, ui
       *host = (void *)(uintptr_t)result->host_addr;
       return 0;
     }
+    if (!(result->rights & access)) return GMAP_INLINE_TORN; /* granted for this once: the tables would never answer */
     if (view->inline_version != GMAP_INLINE_VERSION) return GMAP_INLINE_TORN;
   }
 }
