@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -96,27 +97,29 @@ int address_listen(const char *address, char bound[ADDRESS_TEXT]) {
   return fd;
 }
 
-int address_accept(int listener, const char *address, uint64_t timeout_s) {
+int address_accept(int listener, const char *address, uint64_t timeout_ms) {
   struct pollfd poller = {.fd = listener, .events = POLLIN};
   int ready, fd = -1;
   do {
-    ready = poll(&poller, 1, timeout_s ? (int)timeout_s * 1000 : -1);
+    ready = poll(&poller, 1, timeout_ms ? (int)timeout_ms : -1);
   } while (ready < 0 && errno == EINTR);
-  if (ready == 0) complain("%s: no source came within %llu s", address, (unsigned long long)timeout_s);
   if (ready > 0 && (fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) < 0) complain("%s: %s", address, strerror(errno));
   close(listener);
   if (strncmp(address, "unix:", 5) == 0) unlink(address + 5);
   return fd;
 }
 
-int address_connect(const char *address, bool quiet) {
+int address_connect(const char *address, bool quiet, uint64_t timeout_ms) {
   struct place place;
+  struct timeval timeout = {.tv_sec = (time_t)(timeout_ms / 1000), .tv_usec = (suseconds_t)(timeout_ms % 1000 * 1000)};
   if (!parse(address, false, &place)) return -1;
   int fd = open_socket(&place);
+  if (fd >= 0) setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout); /* of connect, too */
   if (fd >= 0 && connect(fd, (struct sockaddr *)&place.at, place.size) == 0) return fd;
+  bool silent = errno == EINPROGRESS || errno == EAGAIN;
   if (!quiet)
-    complain("cannot connect to %s: %s; start the destination first: gmap-migrate --listen %s", address,
-             strerror(errno), address);
+    complain("cannot connect to %s: %s; start the destination first: %s --listen %s", address,
+             silent ? "no answer" : strerror(errno), program_invocation_short_name, address);
   if (fd >= 0) close(fd);
   return -1;
 }

@@ -23,7 +23,7 @@ enum outcome {
   FAILED = -1    /* told already */
 };
 
-/* One line on stderr: "gmap-migrate: ...". Returns FAILED, so that `return complain(...)` reads well. */
+/* One line on stderr: the program's name, then this. Returns FAILED, so that `return complain(...)` reads well. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 uint64_t now_ns(void); /* CLOCK_MONOTONIC */

@@ -36,6 +36,11 @@ int run_demo(const struct options *options) {
     if (!skip_sqlite(options, &results[n])) run_migration(&plan, &results[n]);
     n++;
   }
+  if (options->guests & GUEST_NESTED) {
+    plan.guest = GUEST_NESTED;
+    plan.kernel_tracked = false;
+    run_migration(&plan, &results[n++]);
+  }
   /* The 1 MB figures of the first run are computed; this one sends them. */
   if ((options->guests & GUEST_THREADS) && !options->policy_given && !kernel) {
     plan = (struct run_plan){.options = options, .guest = GUEST_THREADS, .policy = GMAP_SPLIT_NEVER, .answer = &answer};

@@ -42,6 +42,7 @@ static void run(const struct run_result *r) {
   count("table_bytes", r->table_bytes);
   count("guest_writes", r->guest_writes);
   count("throttle_percent", r->throttle);
+  report_postcopy_members(r);
   printf(",\"downtime_ms\":%.3f,\"total_ms\":%.1f,", report_downtime(r), r->total_ms);
   text("verdict", r->text);
   putchar('}');

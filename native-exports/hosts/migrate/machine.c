@@ -68,13 +68,33 @@ int machine_attach(struct machine *machine) {
   return status ? refuse(machine, "--backing userfaultfd", status) : DONE;
 }
 
+int machine_expect(struct machine *machine, const uint64_t *bitmap, bool stops) {
+  gmap_backing_config config = {.struct_size = sizeof config,
+                                .kind = stops ? GMAP_BACKING_USERFAULTFD_MISSING : GMAP_BACKING_MISSING,
+                                .missing = bitmap, .missing_words = (machine->pages + 63) / 64};
+  for (uint64_t page = 0, end; stops && page < machine->pages; page = end) {
+    bool missing = bitmap[page / 64] >> (page % 64) & 1;
+    for (end = page + 1; end < machine->pages && (bitmap[end / 64] >> (end % 64) & 1) == missing; end++) continue;
+    if (missing && madvise(machine->memory + page * PAGE, (end - page) * PAGE, MADV_DONTNEED) != 0)
+      return complain("emptying guest memory: %s", strerror(errno));
+  }
+  gmap_status status = gmap_backing_attach(machine->space, MACHINE_SLOT, &config, &machine->missing);
+  return status ? refuse(machine, "postcopy", status) : DONE;
+}
+
+int machine_complete(struct machine *machine) {
+  gmap_status status = gmap_backing_detach(machine->missing);
+  machine->missing = 0;
+  return status ? refuse(machine, "the end of postcopy", status) : DONE;
+}
+
 void machine_destroy(struct machine *machine) {
   gmap_status status = machine->space ? gmap_space_destroy(machine->space) : 0;
   if (!status && machine->engine) status = gmap_engine_destroy(machine->engine);
   if (status) refuse(machine, "taking the engine down", status);
   if (machine->memory) munmap(machine->memory, machine->size);
   machine->memory = NULL;
-  machine->engine = machine->space = machine->backing = 0;
+  machine->engine = machine->space = machine->backing = machine->missing = 0;
 }
 
 int machine_log(struct machine *machine) {

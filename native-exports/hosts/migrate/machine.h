@@ -11,7 +11,7 @@
 struct machine {
   uint8_t *memory; /* 2 MB aligned, so that every 1 MB leaf fits and the kernel may use huge pages */
   uint64_t size, pages;
-  uint64_t engine, space, backing;
+  uint64_t engine, space, backing, missing; /* missing: the backing of pages that are still to come, or 0 */
   bool logging;
   char log[256]; /* the engine's last warning or error */
 };
@@ -21,6 +21,11 @@ int machine_create(struct machine *machine, uint64_t size, uint32_t policy);
 /* Lets the kernel track the slot. */
 int machine_attach(struct machine *machine);
 void machine_destroy(struct machine *machine);
+
+/* From here on the pages of a bitmap are missing, and what is there of them is thrown away; stops: the kernel stops plain accesses too. */
+int machine_expect(struct machine *machine, const uint64_t *bitmap, bool stops);
+/* They have come. */
+int machine_complete(struct machine *machine);
 
 /* Dirty logging on, every page dirty: the first pass is the first harvest. */
 int machine_log(struct machine *machine);

@@ -10,10 +10,12 @@
 #include <unistd.h>
 
 #include "gmap.h"
+#include "stream.h"
 
 enum { /* long options without a letter */
   O_GUEST = 256, O_IMAGE, O_MEMORY, O_THREADS, O_RATE, O_DOWNTIME, O_ROUNDS, O_POLICY, O_BACKING, O_TRANSPORT, O_JSON,
-  O_SEED, O_LINK, O_STEPS, O_ROWS, O_LISTEN, O_CONNECT, O_RETRY, O_ACCEPT, O_FAIL, O_DROP, O_HELP
+  O_SEED, O_LINK, O_STEPS, O_ROWS, O_LISTEN, O_CONNECT, O_RETRY, O_ACCEPT, O_FAIL, O_DROP, O_TABLES, O_POSTCOPY, O_BREAK,
+  O_TIMEOUT, O_WATCH, O_HELP
 };
 
 static const struct option table[] = {
@@ -27,7 +29,10 @@ static const struct option table[] = {
   {"rows", required_argument, NULL, O_ROWS},           {"listen", required_argument, NULL, O_LISTEN},
   {"connect", required_argument, NULL, O_CONNECT},     {"retry-s", required_argument, NULL, O_RETRY},
   {"accept-s", required_argument, NULL, O_ACCEPT},     {"fail-first-at", required_argument, NULL, O_FAIL},
-  {"drop-a-page", no_argument, NULL, O_DROP},          {"help", no_argument, NULL, O_HELP},
+  {"drop-a-page", no_argument, NULL, O_DROP},          {"tables", required_argument, NULL, O_TABLES},
+  {"postcopy", required_argument, NULL, O_POSTCOPY},   {"break-at", required_argument, NULL, O_BREAK},
+  {"timeout-s", required_argument, NULL, O_TIMEOUT},   {"watch", no_argument, NULL, O_WATCH},
+  {"help", no_argument, NULL, O_HELP},
   {NULL, 0, NULL, 0}
 };
 
@@ -38,7 +43,8 @@ static const char help[] =
   "  gmap-migrate --listen ADDR                the destination: unix:PATH or tcp:HOST:PORT\n"
   "  gmap-migrate --connect ADDR [options]     the source: owns the guest and sends it while it runs\n"
   "\n"
-  "  --guest threads|sqlite    which guest (demo: both; --connect: threads)\n"
+  "  --guest threads|sqlite|nested  which guest (demo: the first two; --connect: threads); nested: the threads run in\n"
+  "                            a guest of the guest, which moves their pages meanwhile\n"
   "  --memory SIZE             guest memory, 32M and more (1G); suffixes K, M, G, T\n"
   "  --image FILE              load a real file into guest memory first; it is migrated and verified too\n"
   "  --threads N               threads of the threads guest (4)\n"
@@ -48,14 +54,22 @@ static const char help[] =
   "  --link SIZE               bytes a second the link carries, 0: as fast as the socket (512M)\n"
   "  --downtime-ms N           stop the guest when the rest can be sent in this time (10)\n"
   "  --max-rounds N            ... or after this many rounds, 1 to 60 (10)\n"
+  "  --postcopy ROUNDS         start the guest there after so many rounds (0 to 60) and send the rest while it runs: what it\n"
+  "                            waits for first\n"
   "  --policy lazy|never|eager how 1 MB leaves are split (lazy; the demo then repeats the threads guest with never)\n"
   "  --backing auto|userfaultfd|none   who tracks: the kernel or the tables (auto: kernel for sqlite)\n"
   "  --transport unix|tcp      the demo's socket (unix)\n"
   "  --seed N                  of the guest's program (1)\n"
   "  --json                    the result as one JSON object, the last line\n"
-  "  --retry-s N               --connect: after a lost peer, keep the guest running and try this long again (10)\n"
+  "  --watch                   the source's figures can be watched meanwhile: gmap-top\n"
+  "  --retry-s N               --connect: after a lost peer, keep the guest running and try this long again (10);\n"
+  "                            postcopy, both sides: wait this long for the same peer\n"
+  "  --timeout-s N             both sides: a peer that is silent for so long is lost (60)\n"
   "  --accept-s N              --listen: give up when no source comes, 0: never (0)\n"
   "  --fail-first-at ROUND     demo: kill the first destination in this round and migrate to a second one\n"
+  "  --tables NAME             after each round, while the guest runs: its translation tables as an image (NAME-*.bin),\n"
+  "                            and what the engine says of its pages (NAME-*.case)\n"
+  "  --break-at PAGES          postcopy: break the connection after so many pages; both sides take it up again\n"
   "  --drop-a-page             to see the verification fail: lose one page of the last round\n"
   "  --help                    this text\n"
   "\n"
@@ -63,7 +77,9 @@ static const char help[] =
 
 void options_help(void) { fputs(help, stdout); }
 
-const char *guest_kind_name(uint32_t kind) { return kind == GUEST_SQLITE ? "sqlite" : "threads"; }
+const char *guest_kind_name(uint32_t kind) { 
+  return kind == GUEST_SQLITE ? "sqlite" : kind == GUEST_NESTED ? "nested" : "threads";
+}
 
 const char *policy_name(uint32_t policy) {
   return policy == GMAP_SPLIT_NEVER ? "never" : policy == GMAP_SPLIT_EAGER ? "eager" : "lazy";
@@ -111,14 +127,14 @@ static int word(const char *name, const char *text, const char *const *words) {
 }
 
 static bool choose(struct options *o, int option, const char *text) {
-  static const char *const guests[] = {"threads", "sqlite", NULL}, *const policies[] = {"lazy", "never", "eager", NULL};
+  static const char *const guests[] = {"threads", "sqlite", "nested", NULL}, *const policies[] = {"lazy", "never", "eager", NULL};
   static const char *const backings[] = {"auto", "userfaultfd", "none", NULL};
   static const char *const transports[] = {"unix", "tcp", NULL};
   int at;
   switch (option) {
     case O_GUEST:
       if ((at = word("guest", text, guests)) < 0) return false;
-      o->guests = at == 0 ? GUEST_THREADS : GUEST_SQLITE;
+      o->guests = at == 0 ? GUEST_THREADS : at == 1 ? GUEST_SQLITE : GUEST_NESTED;
       return true;
     case O_POLICY:
       if ((at = word("policy", text, policies)) < 0) return false;
@@ -169,10 +185,15 @@ static bool apply(struct options *o, int option, const char *text) {
     case O_STEPS: return number("steps", text, 1, 1ull << 40, &o->steps);
     case O_ROWS: return number("rows", text, 100, 10000000, &o->rows);
     case O_RETRY: return number("retry-s", text, 0, 86400, &o->retry_s);
+    case O_TIMEOUT: return number("timeout-s", text, 1, 86400, &o->timeout_s);
     case O_ACCEPT: return number("accept-s", text, 0, 86400, &o->accept_s);
+    case O_POSTCOPY: o->postcopy = true; return number32("postcopy", text, 0, 60, &o->postcopy_rounds);
+    case O_BREAK: return number("break-at", text, 1, 1ull << 40, &o->break_at);
     case O_FAIL: return number32("fail-first-at", text, 1, 60, &o->fail_first_at);
+    case O_TABLES: o->tables = text; return true;
     case O_DROP: return o->drop_page = true;
     case O_JSON: return o->json = true;
+    case O_WATCH: return o->watch = true;
     case O_LISTEN: case O_CONNECT:
       if (o->address) return complain("choose one of --listen and --connect, once"), false;
       o->mode = option == O_LISTEN ? MODE_LISTEN : MODE_CONNECT;
@@ -191,11 +212,20 @@ static bool consistent(struct options *o, bool demo, int rest) {
   if (!demo && o->fail_first_at) return complain("--fail-first-at belongs to demo, which owns the destination"), false;
   if (o->guests == GUEST_SQLITE && o->backing == BACKING_NONE)
     return complain("--guest sqlite stores plainly and can be tracked by --backing userfaultfd only"), false;
+  if (o->guests == GUEST_NESTED && (o->backing == BACKING_USERFAULTFD || o->policy == GMAP_SPLIT_NEVER || o->memory > 2ull << 30))
+    return complain("--guest nested is tracked by the tables (not --backing userfaultfd), by 4 KB pages (not --policy never), "
+                    "and has 2G of memory at most"), false;
+  if (o->tables && (o->mode == MODE_LISTEN || o->guests == GUEST_NESTED))
+    return complain("--tables is the source's, and not of --guest nested, which takes rights away at any time"), false;
+  if (o->postcopy && (o->mode == MODE_LISTEN || o->guests == GUEST_NESTED || o->fail_first_at || o->drop_page))
+    return complain("--postcopy is the source's, not of --guest nested (shadows need every page), and without --fail-first-at "
+                    "and --drop-a-page"), false;
+  if (o->break_at && !o->postcopy) return complain("--break-at belongs to --postcopy"), false;
   if (!o->guests) o->guests = demo ? GUEST_THREADS | GUEST_SQLITE : GUEST_THREADS;
   if (o->memory % SEGMENT) return complain("--memory must be a multiple of 1M"), false;
   if (o->memory / (uint64_t)sysconf(_SC_PAGESIZE) > (uint64_t)sysconf(_SC_PHYS_PAGES))
     return complain("--memory is more than this machine has: give less"), false;
-  if ((o->guests & GUEST_THREADS) && o->memory / o->threads < 5 * SEGMENT)
+  if ((o->guests & (GUEST_THREADS | GUEST_NESTED)) && o->memory / o->threads < 5 * SEGMENT)
     return complain("--memory is too small for --threads %u: give each thread 5M or more", o->threads), false;
   return true;
 }
@@ -204,7 +234,7 @@ enum parsed options_parse(int argc, char **argv, struct options *o) {
   bool demo = argc > 1 && strcmp(argv[1], "demo") == 0;
   *o = (struct options){.mode = MODE_DEMO, .threads = 4, .policy = GMAP_SPLIT_LAZY, .max_rounds = 10,
                         .memory = 1ull << 30, .downtime_ms = 10, .seed = 1, .link = 512ull << 20, .rows = 200000,
-                        .retry_s = 10};
+                        .retry_s = 10, .timeout_s = STREAM_TIMEOUT_S};
   opterr = 0;
   optind = demo ? 2 : 1;
   for (;;) {

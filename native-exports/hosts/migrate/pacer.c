@@ -13,6 +13,7 @@ void pacer_init(struct pacer *pacer, uint64_t rate, uint32_t sharers) {
   pthread_cond_init(&pacer->wake, &attributes);
   pthread_condattr_destroy(&attributes);
   atomic_init(&pacer->stop, false);
+  atomic_init(&pacer->paused, false);
   atomic_init(&pacer->throttle, 0);
   pacer->rate = rate;
   pacer->sharers = sharers;
@@ -28,6 +29,13 @@ void pacer_release(struct pacer *pacer) { atomic_store(&pacer->stop, false); }
 void pacer_stop(struct pacer *pacer) {
   pthread_mutex_lock(&pacer->lock);
   atomic_store(&pacer->stop, true);
+  pthread_cond_broadcast(&pacer->wake);
+  pthread_mutex_unlock(&pacer->lock);
+}
+
+void pacer_pause(struct pacer *pacer, bool pause) {
+  pthread_mutex_lock(&pacer->lock);
+  atomic_store(&pacer->paused, pause);
   pthread_cond_broadcast(&pacer->wake);
   pthread_mutex_unlock(&pacer->lock);
 }
@@ -60,6 +68,11 @@ void pacer_wait(struct pacer *pacer, struct pace *pace, uint32_t did) {
     struct timespec until = time_of_ns(pace->due_ns);
     pthread_mutex_lock(&pacer->lock);
     while (!atomic_load(&pacer->stop) && pthread_cond_timedwait(&pacer->wake, &pacer->lock, &until) == 0) continue;
+    pthread_mutex_unlock(&pacer->lock);
+  }
+  if (atomic_load(&pacer->paused)) {
+    pthread_mutex_lock(&pacer->lock);
+    while (!atomic_load(&pacer->stop) && atomic_load(&pacer->paused)) pthread_cond_wait(&pacer->wake, &pacer->lock);
     pthread_mutex_unlock(&pacer->lock);
   }
   pace->since_ns = now_ns();

@@ -11,7 +11,7 @@
 struct pacer {
   pthread_mutex_t lock;
   pthread_cond_t wake;
-  atomic_bool stop;
+  atomic_bool stop, paused;
   uint64_t rate;             /* writes a second of all sharers together; 0: no limit */
   _Atomic uint32_t throttle; /* percent of its time that the guest has to sleep, 0 to 99 */
   uint32_t sharers;
@@ -25,6 +25,7 @@ void pacer_init(struct pacer *pacer, uint64_t rate, uint32_t sharers);
 void pacer_destroy(struct pacer *pacer);
 void pacer_release(struct pacer *pacer); /* before threads start */
 void pacer_stop(struct pacer *pacer);    /* then join them */
+void pacer_pause(struct pacer *pacer, bool pause); /* those that come to pacer_wait stay there */
 
 static inline bool pacer_stopping(struct pacer *pacer) {
   return atomic_load_explicit(&pacer->stop, memory_order_relaxed);

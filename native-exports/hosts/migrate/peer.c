@@ -17,11 +17,15 @@
 extern char **environ;
 
 /* posix_spawn, not fork: nothing of this process is copied, and the library is not called before the exec. */
-static int spawn(struct peer *peer, const char *address) {
-  char *arguments[] = {"gmap-migrate", "--listen", (char *)address, "--accept-s", "60", NULL};
+static int spawn(struct peer *peer, const struct options *options, const char *address) {
+  char retry[24], timeout[24];
+  char *arguments[] = {program_invocation_short_name, "--listen", (char *)address, "--accept-s", "60", "--retry-s", retry,
+                       "--timeout-s", timeout, NULL};
   posix_spawn_file_actions_t actions;
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return errno;
+  snprintf(retry, sizeof retry, "%llu", (unsigned long long)options->retry_s);
+  snprintf(timeout, sizeof timeout, "%llu", (unsigned long long)options->timeout_s);
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
@@ -64,10 +68,10 @@ int peer_start(struct peer *peer, const struct options *options) {
   char address[ADDRESS_TEXT];
   *peer = (struct peer){.output = -1};
   if (!choose_address(peer, options, address)) return -1;
-  int error = spawn(peer, address), fd = -1;
+  int error = spawn(peer, options, address), fd = -1;
   if (error) complain("starting the destination process: %s", strerror(error));
   else if (!read_address(peer)) complain("the destination process did not come up");
-  else fd = address_connect(peer->address, false);
+  else fd = address_connect(peer->address, false, options->timeout_s * 1000);
   if (fd < 0) peer_wait(peer);
   return fd;
 }

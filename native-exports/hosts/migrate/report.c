@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "report.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
@@ -25,7 +26,7 @@ int complain(const char *format, ...) {
   for (char *c = line; *c; c++)
     if (*c == '\n') *c = ' ';
   fflush(stdout);
-  fprintf(stderr, "gmap-migrate: %s\n", line); /* one call, one line, also from two threads */
+  fprintf(stderr, "%s: %s\n", program_invocation_short_name, line); /* one call, one line, also from two threads */
   return FAILED;
 }
 
@@ -81,6 +82,30 @@ static void tell_resent(const struct run_result *r) {
            sent, at_1m, ratio(r->bytes_resent_at_1m, r->bytes_resent));
 }
 
+static void tell_postcopy(const struct run_result *r) {
+  printf("  postcopy: %llu pages while the guest ran there, %llu requests overtook the others, %llu pages given back here, "
+         "%llu new connections\n", (unsigned long long)r->pages_after, (unsigned long long)r->pages_urgent,
+         (unsigned long long)r->pages_forgotten, (unsigned long long)r->reconnects);
+  if (r->guest != GUEST_THREADS) {
+    printf("  blocktime: some page was waited for in %.1f ms (the kernel stops who waits, and does not say which vCPU)\n",
+           r->blocked_all_ms);
+    return;
+  }
+  printf("  blocktime: %.1f ms with every vCPU waiting;", r->blocked_all_ms);
+  for (uint32_t i = 0; i < r->vcpus; i++) printf(" vCPU %u %.1f", i, r->blocked_ms[i]);
+  printf(" ms\n");
+}
+
+void report_postcopy_members(const struct run_result *r) {
+  if (!r->postcopy) return;
+  printf(",\"postcopy_pages\":%llu,\"postcopy_requests\":%llu,\"postcopy_given_back\":%llu,\"postcopy_connections\":%llu",
+         (unsigned long long)r->pages_after, (unsigned long long)r->pages_urgent, (unsigned long long)r->pages_forgotten,
+         (unsigned long long)r->reconnects);
+  printf(",\"blocktime_ms\":%.3f,\"blocktime_ms_of\":[", r->blocked_all_ms);
+  for (uint32_t i = 0; i < r->vcpus; i++) printf("%s%.3f", i ? "," : "", r->blocked_ms[i]);
+  putchar(']');
+}
+
 void report_run(const struct run_result *r) {
   if (r->rounds) {
     tell_resent(r);
@@ -90,6 +115,7 @@ void report_run(const struct run_result *r) {
     printf("  downtime %.1f ms: stop %.1f, last round %.1f, first step at the destination %.1f\n", report_downtime(r),
            r->stop_ms, r->last_round_ms, r->resume_ms);
   }
+  if (r->postcopy) tell_postcopy(r);
   printf("  %s%s%s\n\n", status_name(r->status), *r->text ? ": " : "", r->text);
   fflush(stdout);
 }

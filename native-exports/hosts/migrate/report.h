@@ -34,6 +34,11 @@ struct run_result {
   uint64_t pages_resent, bytes_resent, bytes_resent_at_1m;
   uint64_t leaves_split, table_bytes;
   uint64_t guest_writes; /* while it migrated */
+  bool postcopy;
+  uint64_t pages_after, pages_urgent, pages_forgotten; /* postcopy: sent after the start; waited for; given back here */
+  uint64_t pages_twice, reconnects;
+  uint32_t vcpus;
+  double blocked_all_ms, blocked_ms[16]; /* of the destination's vCPUs */
   double stop_ms, last_round_ms, resume_ms; /* what the downtime is made of */
   double total_ms;
   char text[256]; /* the destination's verdict, or why the run was skipped */
@@ -50,6 +55,8 @@ void report_round(const struct round *round, bool kernel_tracked);
 void report_run(const struct run_result *result);
 void report_comparison(const struct run_result *results, unsigned n);
 bool report_all_verified(const struct run_result *results, unsigned n);
+/* Of a JSON object, each after a comma; nothing if there was no postcopy. */
+void report_postcopy_members(const struct run_result *result);
 void report_json(const struct run_result *results, unsigned n, const struct options *options);
 
 #endif

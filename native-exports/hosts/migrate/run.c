@@ -4,50 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "address.h"
-#include "peer.h"
-#include "source.h"
-
-/* A destination to connect to: the demo starts it, otherwise it is there or will be soon. */
-static int reach(const struct run_plan *plan, struct peer *peer, uint32_t attempt) {
-  const struct options *options = plan->options;
-  if (options->mode == MODE_DEMO) return peer_start(peer, options);
-  uint64_t deadline = now_ns() + (attempt == 1 ? 0 : options->retry_s * 1000000000);
-  for (;;) {
-    bool quiet = now_ns() < deadline;
-    int fd = address_connect(options->address, quiet);
-    if (fd >= 0 || !quiet) return fd;
-    nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
-  }
-}
-
-/* Migrates, and if the destination is lost, once more to another one: the guest runs all the time. */
-static void migrate(const struct run_plan *plan, struct source *source) {
-  struct run_result *result = source->result;
-  for (uint32_t attempt = 1;; attempt++) {
-    struct peer peer = {.output = -1};
-    struct stream stream;
-    int fd = reach(plan, &peer, attempt);
-    if (fd < 0) {
-      snprintf(result->text, sizeof result->text, "no destination");
-      return;
-    }
-    stream_open(&stream, fd, plan->options->link);
-    enum outcome outcome = source_migrate(source, &stream, attempt == 1 ? plan->options->fail_first_at : 0, peer.pid);
-    stream_close(&stream);
-    int status = plan->options->mode == MODE_DEMO ? peer_wait(&peer) : 0;
-    if (outcome == DONE && result->status == RUN_VERIFIED && status != 0) {
-      complain("the destination process ended with status %d", status);
-      result->status = RUN_FAILED;
-    }
-    if (outcome != PEER_LOST) return;
-    snprintf(result->text, sizeof result->text, "lost the destination: %.200s", stream.error);
-    /* The demo's second attempt shows that nothing was lost; a destination lost by itself is a failure. */
-    if (plan->options->mode == MODE_DEMO && (attempt > 1 || !plan->options->fail_first_at)) return;
-  }
-}
+#include "attempts.h"
 
 static void announce(const struct run_plan *plan) {
   const struct options *o = plan->options;
@@ -63,7 +21,7 @@ static void announce(const struct run_plan *plan) {
 
 static int prepare(const struct run_plan *plan, struct machine *machine, struct guest *guest, struct source *source) {
   if (guest_create(guest, machine, plan->guest, plan->options) != DONE) return FAILED;
-  if (plan->guest == GUEST_THREADS && !*plan->answer) {
+  if (plan->guest != GUEST_SQLITE && !*plan->answer) {
     uint64_t begin = now_ns();
     if (reference_answer(&guest->header, plan->answer) != DONE) return FAILED;
     printf("   the known answer after %llu steps of %llu threads: %016llx (a plain C run of %.1f s)\n",
@@ -71,7 +29,7 @@ static int prepare(const struct run_plan *plan, struct machine *machine, struct 
            (unsigned long long)*plan->answer, (double)(now_ns() - begin) / 1e9);
     fflush(stdout);
   }
-  source->answer = plan->guest == GUEST_THREADS ? *plan->answer : 0;
+  source->answer = plan->guest != GUEST_SQLITE ? *plan->answer : 0;
   if (plan->kernel_tracked && machine_attach(machine) != DONE) return FAILED;
   return source_open(source);
 }
@@ -88,17 +46,20 @@ void run_migration(const struct run_plan *plan, struct run_result *result) {
     snprintf(result->text, sizeof result->text, "no machine");
     return;
   }
-  if (prepare(plan, &machine, &guest, &source) == DONE && guest_start(&guest) == DONE) migrate(plan, &source);
+  if (plan->options->watch) source.watch = watch_start(&machine, guest_kind_name(plan->guest));
+  if (prepare(plan, &machine, &guest, &source) == DONE && guest_start(&guest) == DONE)
+    attempts_migrate(&source, plan->options->mode == MODE_DEMO);
   else snprintf(result->text, sizeof result->text, "the guest cannot be started");
   guest_destroy(&guest);
   source_close(&source);
+  watch_stop(source.watch);
   machine_destroy(&machine);
   if (result->status != RUN_VERIFIED && !*result->text) snprintf(result->text, sizeof result->text, "failed");
   report_run(result);
 }
 
 int run_source(const struct options *options) {
-  enum guest_kind guest = options->guests & GUEST_SQLITE ? GUEST_SQLITE : GUEST_THREADS;
+  enum guest_kind guest = (enum guest_kind)options->guests;
   uint64_t answer = 0;
   struct run_result result;
   struct run_plan plan = {.options = options, .guest = guest, .policy = options->policy, .answer = &answer,

@@ -134,3 +134,9 @@ bool sender_round(struct sender *s, const uint64_t *bitmap, struct round *round,
   report_progress_end();
   return true;
 }
+
+bool sender_pages(struct sender *s, uint64_t first, uint64_t count) {
+  for (uint64_t page = first; page < first + count; page++)
+    if (!send_page(s, page)) return false;
+  return close_frames(s) && flush(s);
+}

@@ -36,4 +36,7 @@ void sender_begin(struct sender *sender, struct stream *stream);
 /* Sends the pages of a harvest and fills in the counts of the round. kill_half: the peer is killed half way. */
 bool sender_round(struct sender *sender, const uint64_t *bitmap, struct round *round, bool kill_half);
 
+/* Sends a run of pages at once. */
+bool sender_pages(struct sender *sender, uint64_t first, uint64_t count);
+
 #endif

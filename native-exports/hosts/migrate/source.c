@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "digest.h"
+#include "push.h"
+#include "tables.h"
 
 #define PAGE_ON_WIRE (PAGE + 8.0)
 #define LATENCY_S 0.001
@@ -72,6 +74,7 @@ static enum outcome send_round(struct source *s, struct round *round, uint32_t f
       !stream_expect(s->stream, FRAME_ROUND_ACK, &frame, NULL, 0))
     return PEER_LOST;
   round->ns = now_ns() - start;
+  watch_round(s->watch, round->pages);
   if (round->number == 1 || round->bytes > 4 << 20)
     s->bandwidth = (double)(s->stream->sent - before) * 1e9 / (double)round->ns;
   return DONE;
@@ -85,6 +88,15 @@ static void converge(struct source *s, const struct round *round, uint64_t remai
   atomic_store(&s->guest->pacer.throttle, throttle > 99 ? 99 : throttle);
 }
 
+/* In mid-flight: a part of the tables is as the harvest left it, a part written since. */
+static int show_tables(const struct source *s, uint32_t round) {
+  char label[40];
+  if (!s->options->tables) return DONE;
+  snprintf(label, sizeof label, "%s-%s", guest_kind_name((uint32_t)s->guest->header.kind),
+           s->kernel_tracked ? "kernel" : policy_name(s->result->policy));
+  return tables_write(s->machine, s->options->tables, label, round);
+}
+
 /* The rounds while the guest runs; *next receives the number of the last one. */
 static enum outcome pre_copy(struct source *s, uint32_t fail_at, uint32_t *next) {
   for (uint32_t number = 1;; number++) {
@@ -95,9 +107,11 @@ static enum outcome pre_copy(struct source *s, uint32_t fail_at, uint32_t *next)
     if (atomic_load(&s->guest->failed)) return FAILED;
     if (complete_row(s, &round) != DONE || machine_count(s->machine, &remaining) != DONE) return FAILED;
     report_round(&round, s->kernel_tracked);
+    if (show_tables(s, number) != DONE) return FAILED;
     *next = number + 1;
     double seconds = (double)remaining * PAGE_ON_WIRE / s->bandwidth + LATENCY_S;
     if (seconds * 1000 <= (double)s->options->downtime_ms || number >= s->options->max_rounds) return DONE;
+    if (s->options->postcopy && number >= s->options->postcopy_rounds) return DONE;
     converge(s, &round, remaining);
   }
 }
@@ -115,8 +129,8 @@ static void tell_difference(const struct source *s, uint64_t page, uint64_t here
            *rounds[0] ? rounds[0] : " none", *rounds[1] ? rounds[1] : " none");
 }
 
-/* Every page here against every page there; both guests stand still. */
-static enum outcome compare(struct source *s, uint64_t *different) {
+/* Every page here against every page there but those that are still to come; both guests stand still. */
+static enum outcome compare(struct source *s, const uint64_t *to_come, uint64_t *different) {
   uint64_t *digests = malloc(STREAM_MAX_DIGESTS * sizeof *digests);
   enum outcome outcome = digests ? DONE : (enum outcome)complain("out of memory");
   if (outcome == DONE && !stream_send(s->stream, FRAME_VERIFY, 0, 0, NULL, 0)) outcome = PEER_LOST;
@@ -131,6 +145,7 @@ static enum outcome compare(struct source *s, uint64_t *different) {
       outcome = PEER_LOST;
     }
     for (uint64_t i = 0; i < count && outcome == DONE; i++, page++) {
+      if (to_come && to_come[page / 64] >> (page % 64) & 1) continue;
       uint64_t here = digest_page(s->machine->memory + page * PAGE, NULL);
       if (here != digests[i] && (*different)++ < SHOWN_DIFFERENCES) tell_difference(s, page, here, digests[i]);
     }
@@ -139,27 +154,86 @@ static enum outcome compare(struct source *s, uint64_t *different) {
   return outcome;
 }
 
-/* The destination runs the guest and tells what became of it. The source's guest does not run again, come what may. */
-static enum outcome hand_over(struct source *s) {
+/* The pages of s->bitmap will follow while the guest runs there, if the destination can do so. */
+static bool announce(struct source *s, uint64_t session, uint64_t pages) {
+  struct frame frame;
+  return stream_send(s->stream, FRAME_POSTCOPY, session, pages, s->bitmap, (s->machine->pages + 63) / 64 * 8) &&
+         stream_expect(s->stream, FRAME_ACCEPT, &frame, NULL, 0);
+}
+
+static bool start_there(struct source *s) {
   struct handover handover = {.answer = s->answer, .writes = atomic_load(&s->guest->writes),
                               .transactions = s->guest->transactions};
+  const struct guest_state *outside = &s->guest->outside;
+  return (!outside->size || stream_send(s->stream, FRAME_STATE, 0, 0, outside->bytes, outside->size)) &&
+         stream_send(s->stream, FRAME_RUN, 0, 0, &handover, sizeof handover);
+}
+
+/* The destination runs the guest and tells what became of it. Once it was told to, the source's guest does not run again, come what
+ * may. session 0: it has all its memory; else `pages` of it are to come. */
+static enum outcome hand_over(struct source *s, uint64_t session, uint64_t pages, uint64_t begin_ns) {
   struct verdict verdict;
   struct frame frame;
-  if (!stream_send(s->stream, FRAME_RUN, 0, 0, &handover, sizeof handover) ||
-      !stream_expect(s->stream, FRAME_VERDICT, &frame, &verdict, sizeof verdict)) {
+  if (session && !announce(s, session, pages)) return PEER_LOST;
+  bool there = start_there(s);
+  if (there && session && !push_missing(s, session, begin_ns)) return FAILED;
+  if (!there || !stream_expect(s->stream, FRAME_VERDICT, &frame, &verdict, sizeof verdict)) {
     snprintf(s->result->text, sizeof s->result->text, "lost the destination after the hand-over: %s", s->stream->error);
     return complain("%s: the guest may be running there, so it stays stopped here", s->result->text);
   }
   verdict.text[STREAM_TEXT - 1] = 0;
   for (char *c = verdict.text; *c; c++)
     if (*c < ' ' || *c > '~') *c = '?';
-  bool good = frame.first == 1 && (s->guest->header.kind != GUEST_THREADS || verdict.answer == s->answer);
+  bool good = frame.first == 1 && (s->guest->header.kind == GUEST_SQLITE || verdict.answer == s->answer);
   s->result->resume_ms = (double)verdict.resume_ns / 1e6;
   s->result->status = good ? RUN_VERIFIED : RUN_FAILED;
-  snprintf(s->result->text, sizeof s->result->text, "every page equal; %s", verdict.text);
+  snprintf(s->result->text, sizeof s->result->text, "%s; %s", session ? "every page came once" : "every page equal", verdict.text);
+  if (s->result->pages_twice) good = false, s->result->status = RUN_FAILED;
   if (!good) complain("the guest went wrong at the destination: %s", verdict.text);
   stream_send(s->stream, FRAME_BYE, good, 0, NULL, 0);
   return DONE;
+}
+
+/* The guest stands still. What it cannot begin without goes first: page 0; the rest is what s->bitmap has. */
+static enum outcome switch_over(struct source *s, struct round *round, uint64_t *left) {
+  struct frame frame;
+  uint64_t *rest = malloc((s->machine->pages + 63) / 64 * 8);
+  if (!rest) return complain("out of memory");
+  if (machine_harvest(s->machine, s->bitmap, left) != DONE) return free(rest), FAILED;
+  memcpy(rest, s->bitmap, (s->machine->pages + 63) / 64 * 8);
+  memset(s->bitmap, 0, (s->machine->pages + 63) / 64 * 8);
+  s->bitmap[0] = 1;
+  round->pages = 1;
+  bool good = sender_round(&s->sender, s->bitmap, round, false) &&
+              stream_send(s->stream, FRAME_ROUND_END, round->number, 1, NULL, 0) &&
+              stream_expect(s->stream, FRAME_ROUND_ACK, &frame, NULL, 0);
+  *left -= rest[0] & 1;
+  rest[0] &= ~1ull;
+  memcpy(s->bitmap, rest, (s->machine->pages + 63) / 64 * 8);
+  free(rest);
+  return good ? DONE : PEER_LOST;
+}
+
+/* Stops the guest, has it start there, and sends the rest while it runs. */
+static enum outcome finish_later(struct source *s, uint32_t number, uint64_t begin_ns) {
+  struct round round = {.number = number, .last = true};
+  uint64_t stop_ns = now_ns(), different = 0, left;
+  if (guest_stop(s->guest) != DONE) return FAILED;
+  uint64_t stopped_ns = now_ns();
+  s->writes = atomic_load(&s->guest->writes);
+  enum outcome outcome = switch_over(s, &round, &left);
+  if (outcome != DONE) return outcome;
+  s->result->postcopy = true;
+  s->result->stop_ms = (double)(stopped_ns - stop_ns) / 1e6;
+  s->result->last_round_ms = (double)(now_ns() - stopped_ns) / 1e6;
+  round.ns = now_ns() - stopped_ns;
+  if (complete_row(s, &round) != DONE) return FAILED;
+  report_round(&round, s->kernel_tracked);
+  if (number > 1 && (outcome = compare(s, s->bitmap, &different)) != DONE) return outcome;
+  if (!different) return hand_over(s, mix64(begin_ns ^ (uintptr_t)s) | 1, left, begin_ns);
+  snprintf(s->result->text, sizeof s->result->text, "%llu pages differ", (unsigned long long)different);
+  stream_send(s->stream, FRAME_BYE, 0, 0, NULL, 0);
+  return complain("%s between source and destination", s->result->text);
 }
 
 /* Stops the guest, sends the rest, compares, hands over. */
@@ -176,8 +250,8 @@ static enum outcome finish(struct source *s, uint32_t fail_at, uint32_t number, 
   s->result->total_ms = (double)(now_ns() - begin_ns) / 1e6;
   if (complete_row(s, &round) != DONE) return FAILED;
   report_round(&round, s->kernel_tracked);
-  if ((outcome = compare(s, &different)) != DONE) return outcome;
-  if (!different) return hand_over(s);
+  if ((outcome = compare(s, NULL, &different)) != DONE) return outcome;
+  if (!different) return hand_over(s, 0, 0, begin_ns);
   snprintf(s->result->text, sizeof s->result->text, "%llu pages differ", (unsigned long long)different);
   stream_send(s->stream, FRAME_BYE, 0, 0, NULL, 0);
   return complain("%s between source and destination", s->result->text);
@@ -206,8 +280,10 @@ enum outcome source_migrate(struct source *s, struct stream *stream, uint32_t fa
   forget_attempt(s->result);
   report_columns(s->kernel_tracked);
   enum outcome outcome = begin(s);
-  if (outcome == DONE) outcome = pre_copy(s, fail_at, &number);
-  if (outcome == DONE) outcome = finish(s, fail_at, number, begin_ns);
+  number = 1;
+  if (outcome == DONE && (!s->options->postcopy || s->options->postcopy_rounds)) outcome = pre_copy(s, fail_at, &number);
+  if (outcome == DONE)
+    outcome = s->options->postcopy ? finish_later(s, number, begin_ns) : finish(s, fail_at, number, begin_ns);
   report_progress_end();
   return outcome == PEER_LOST ? recover(s) : outcome;
 }

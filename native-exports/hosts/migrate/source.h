@@ -5,6 +5,7 @@
 
 #include "guest.h"
 #include "sender.h"
+#include "watch.h"
 
 struct source {
   const struct options *options;
@@ -13,12 +14,14 @@ struct source {
   struct stream *stream;
   struct sender sender;
   struct run_result *result;
+  struct watch *watch; /* NULL: nobody is to look */
   uint64_t answer;  /* of the threads guest */
   uint64_t *bitmap; /* of the round */
   gmap_space_stats at_begin;
   double bandwidth; /* bytes a second, measured */
   uint64_t writes; /* when the round began */
   bool kernel_tracked;
+  const char *address; /* of the destination */
 };
 
 int source_open(struct source *source);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "frames are little-end
 _Static_assert(sizeof(struct frame) == 32, "a frame header has 32 bytes");
 _Static_assert(sizeof(struct hello) == 16 && sizeof(struct handover) == 24, "no padding on the wire");
 _Static_assert(sizeof(struct verdict) == 24 + STREAM_TEXT, "no padding on the wire");
+_Static_assert(sizeof(struct blocked) == 8 * (4 + STREAM_VCPUS), "no padding on the wire");
 
 static bool fail(struct stream *stream, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -29,27 +31,37 @@ static bool fail(struct stream *stream, const char *format, ...) {
   return false;
 }
 
-void stream_open(struct stream *stream, int fd, uint64_t link) {
+void stream_patience(struct stream *stream, uint64_t timeout_ms) {
+  struct timeval timeout = {.tv_sec = (time_t)(timeout_ms / 1000), .tv_usec = (suseconds_t)(timeout_ms % 1000 * 1000)};
+  stream->timeout_ms = timeout_ms;
+  setsockopt(stream->fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
+  setsockopt(stream->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+}
+
+uint64_t stream_alive_ns(const struct stream *stream) { return min_u64(500, stream->timeout_ms / 5) * 1000000; }
+
+void stream_open(struct stream *stream, int fd, uint64_t link, uint64_t timeout_ms) {
   int big = 4 << 20, one = 1;
-  struct timeval timeout = {.tv_sec = STREAM_TIMEOUT_S};
   *stream = (struct stream){.fd = fd, .link = link};
+  pthread_mutex_init(&stream->sending, NULL);
   /* Wishes: a socket that refuses them is slower, not wrong. */
   setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &big, sizeof big);
   setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &big, sizeof big);
-  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
-  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  stream_patience(stream, timeout_ms);
 }
 
 void stream_close(struct stream *stream) {
-  if (stream->fd >= 0) close(stream->fd);
+  if (stream->fd < 0) return;
+  close(stream->fd);
   stream->fd = -1;
+  pthread_mutex_destroy(&stream->sending);
 }
 
-static const char *reason(int error) {
-  if (error == EAGAIN || error == EWOULDBLOCK) return "the peer has not answered for a minute";
-  if (error == EPIPE || error == ECONNRESET) return "the peer is gone";
-  return strerror(error);
+static bool broken(struct stream *stream, int error) {
+  stream->silent = error == EAGAIN || error == EWOULDBLOCK;
+  if (stream->silent) return fail(stream, "the peer has not answered for %g s", (double)stream->timeout_ms / 1000);
+  return fail(stream, "%s", error == EPIPE || error == ECONNRESET || stream->fd < 0 ? "the peer is gone" : strerror(error));
 }
 
 /* Holds the link to its bandwidth: sleeps until the bytes sent before would have left it. */
@@ -72,7 +84,7 @@ bool stream_write(struct stream *stream, const void *data, size_t size) {
   while (size) {
     ssize_t n = send(stream->fd, at, size, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return fail(stream, "%s", reason(errno));
+    if (n < 0) return broken(stream, errno);
     at += n;
     size -= (size_t)n;
   }
@@ -85,8 +97,8 @@ bool stream_read(struct stream *stream, void *data, size_t size) {
   while (size) {
     ssize_t n = recv(stream->fd, at, size, 0);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return fail(stream, "%s", reason(errno));
-    if (n == 0) return fail(stream, "the peer is gone");
+    if (n < 0) return broken(stream, errno);
+    if (n == 0) return broken(stream, ECONNRESET);
     at += n;
     size -= (size_t)n;
   }
@@ -100,7 +112,11 @@ struct frame stream_header(enum frame_type type, uint64_t first, uint64_t count,
 bool stream_send(struct stream *stream, enum frame_type type, uint64_t first, uint64_t count, const void *payload,
                  uint64_t length) {
   struct frame frame = stream_header(type, first, count, length);
-  return stream_write(stream, &frame, sizeof frame) && (!length || stream_write(stream, payload, length));
+  if (stream->fd < 0) return broken(stream, EBADF);
+  pthread_mutex_lock(&stream->sending);
+  bool sent = stream_write(stream, &frame, sizeof frame) && (!length || stream_write(stream, payload, length));
+  pthread_mutex_unlock(&stream->sending);
+  return sent;
 }
 
 /* A refusal carries text of the peer's: only its printable part is believed. */
@@ -114,14 +130,23 @@ static bool refused(struct stream *stream, const struct frame *frame) {
   return fail(stream, "the peer refuses: %s", text);
 }
 
+bool stream_next(struct stream *stream, struct frame *frame) {
+  if (!stream_read(stream, frame, sizeof *frame)) return false;
+  if (frame->magic != MAGIC || frame->type < FRAME_HELLO || frame->type > FRAME_MISSING)
+    return fail(stream, "malformed stream: no frame where one must begin");
+  return frame->type != FRAME_REFUSED || refused(stream, frame);
+}
+
 bool stream_receive(struct stream *stream, struct frame *frame) {
   do {
-    if (!stream_read(stream, frame, sizeof *frame)) return false;
-    if (frame->magic != MAGIC || frame->type < FRAME_HELLO || frame->type > FRAME_REFUSED)
-      return fail(stream, "malformed stream: no frame where one must begin");
-    if (frame->type == FRAME_REFUSED) return refused(stream, frame);
+    if (!stream_next(stream, frame)) return false;
   } while (frame->type == FRAME_WORKING && frame->length == 0);
   return true;
+}
+
+bool stream_readable(const struct stream *stream, int timeout_ms) {
+  struct pollfd poller = {.fd = stream->fd, .events = POLLIN};
+  return poll(&poller, 1, timeout_ms) > 0;
 }
 
 bool stream_expect(struct stream *stream, enum frame_type type, struct frame *frame, void *payload, uint64_t length) {
