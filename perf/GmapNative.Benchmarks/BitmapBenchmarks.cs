@@ -22,7 +22,7 @@ public class BitmapBenchmarks : IDisposable
     {
         SmallGuest.Check(Arena.TryCreate(8 << 20, requireLock: false, hugeSteps: false, out _arena));
         _log = PinnedBitmap.TryCreate(_arena!, Bits);
-        _epoch = PinnedBitmap.TryCreate(_arena!, Bits);
+        _epoch = PinnedBitmap.TryCreate(_arena!, Bits, lines: true);
         Mark(_epoch!);
     }
 

@@ -31,8 +31,8 @@ internal static class Program
             .AddLogger(ConsoleLogger.Default)
             .AddExporter(JsonExporter.FullCompressed)
             .AddDiagnoser(MemoryDiagnoser.Default)
-            .WithOptions(ConfigOptions.JoinSummary)
-            .WithBuildTimeout(System.TimeSpan.FromMinutes(8)) // the compiler takes all of BenchmarkDotNet with it
+            .WithOptions(ConfigOptions.JoinSummary | ConfigOptions.DisableParallelBuild) // each of them takes all processors
+            .WithBuildTimeout(System.TimeSpan.FromMinutes(20)) // the compiler takes all of BenchmarkDotNet with it
             .AddJob([.. Jobs(quick).Where(job => jitOnly ? job.Id == "JIT" : !aotOnly || job.Id == "NativeAOT")]);
         return BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(others, config).Any(Failed) ? 1 : 0;
     }

@@ -3,24 +3,12 @@
 #ifndef COSTS_H
 #define COSTS_H
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include "gmap_inline.h"
+#include "measure.h"
+#include "plot.h"
 
 #define MOST_ROUNDS 25
-#define CHECK(call)                                                                            \
-  do {                                                                                         \
-    gmap_status status_ = (call);                                                              \
-    if (status_ != 0) {                                                                        \
-      fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #call, gmap_strerror(status_)); \
-      exit(1);                                                                                 \
-    }                                                                                          \
-  } while (0)
 
-static const uint64_t MIB = 1 << 20, HOST = 0x600000000000;
+static const uint64_t HOST = 0x600000000000;
 
 // ---- options (main.c) ----------------------------------------------------------------------------------------------
 
@@ -65,32 +53,13 @@ void report_progress(const char *what);
 void report_begin(void);
 void report_print(void);
 int report_json(const char *path);
-
-// ---- a picture (plot.c) --------------------------------------------------------------------------------------------
-
-#define MOST_POINTS 8
-#define MOST_PANELS 3
-
-typedef struct picture {
-  const char *title, *about, *axis;
-  int panels, points;
-  const char *names[MOST_PANELS], *labels[MOST_POINTS];
-  double x[MOST_POINTS]; // where the labels stand, rising
-} picture;
-
-typedef struct curve {
-  const char *name;
-  double y[MOST_PANELS][MOST_POINTS]; // us; 0: not measured
-} curve;
-
-// At most six curves. 0, or -1 and errno.
-int plot(const char *path, const picture *p, const curve *curves, int n);
+int report_markdown(const char *path); // what PERF.md shows
 
 // ---- a guest (guest.c) ---------------------------------------------------------------------------------------------
 
 enum guest_kind {
   LOGGED,
-  LOGGED_PGSTE,  // page tables of 4 KB, where guest_has_pgste
+  LOGGED_PGSTE,  // page tables of 4 KB
   BY_GENERATION, // logged, by a space that tracks by generation
   UNLOGGED,
   UNLOGGED_PAGES // mapped by 4 KB pages only
@@ -104,7 +73,6 @@ typedef struct guest {
 void guest_open(guest *g, uint64_t gib, enum guest_kind kind);
 void guest_open_at(guest *g, uint64_t gib, enum guest_kind kind, uint64_t host); // with memory, for real stores
 void guest_open_kicked(guest *g, uint64_t gib, void (*kick)(void *user, uint64_t vcpu));
-int guest_has_pgste(void);
 void guest_close(guest *g);
 // All segments split, all pages clean and armed.
 void guest_split(guest *g);
@@ -121,9 +89,12 @@ uint64_t pattern_make(uint64_t *pattern, uint64_t words, double share, unsigned 
 
 // ---- the sections --------------------------------------------------------------------------------------------------
 
+void startup(void);               // startup.c: the first call, of a process and of a thread
+int first_call(void);             // and what it runs in processes of their own
 void harvests(const char *plots); // harvests.c: by dirty share, by guest size; the pictures go to that folder
 void generation(void);            // generation.c: harvests for a host that translates by itself
 void beside(void);                // beside.c: harvests while vcpus run
+void arming(void);                // arming.c: logging turned on for a big guest
 void held_up(void);               // held.c: harvests that a reader holds up
 void accesses(void);              // accesses.c: loads, stores, first stores
 void faults(void);                // faults.c: gmap_fault, gmap_fault_many, splits
@@ -134,6 +105,7 @@ void kvm(void);                   // kvm.c: first writes and harvests beside KVM
 void consumption(void);           // consumers.c: runs, epochs of consumers
 void snapshot(void);              // snapshot.c: restores
 void memory(void);                // memory.c: bytes per GiB
+void nested(void);                // nested.c: a guest's guest through a shadow
 int scaling(void);                // scaling.c: what a second, a fourth, an eighth vcpu costs the first. 0.
 
 // ---- small things --------------------------------------------------------------------------------------------------
@@ -150,31 +122,9 @@ static inline void guest_store(guest *g, uint64_t guest_addr) {
   __asm__ volatile("" : : "r"(host));
 }
 
-static inline double now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
 // What the main thread times begins with start_ns and ends with stop_ns: the time it stood ready and had no processor,
 // because others had them, does not count.
 double start_ns(void);
 double stop_ns(void);
-
-static inline int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-static inline double median(double *values, size_t n) {
-  qsort(values, n, sizeof *values, by_value);
-  return values[n / 2];
-}
-
-static inline uint64_t random64(uint64_t *state) {
-  *state ^= *state << 13;
-  *state ^= *state >> 7;
-  return *state ^= *state << 17;
-}
 
 #endif

@@ -1,25 +1,10 @@
 // A guest of the engine's, and the clock. Its memory is never touched, by the engine neither: of 64 GiB only the tables
 // are there.
-#include <fcntl.h>
-#include <unistd.h>
 #include "costs.h"
 
 #define RUNS 32768u // 768 KB
 
 static double waited_at_start;
-
-// How long this thread has been ready and waiting for a processor; 0 where the kernel does not say.
-static double waited_ns(void) {
-  static int file = -2;
-  char text[96];
-  ssize_t got;
-  unsigned long long ran, waited;
-  if (file == -2) file = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
-  got = file < 0 ? -1 : pread(file, text, sizeof text - 1, 0);
-  if (got <= 0) return 0;
-  text[got] = 0;
-  return sscanf(text, "%llu %llu", &ran, &waited) == 2 ? (double)waited : 0;
-}
 
 double start_ns(void) {
   waited_at_start = waited_ns();
@@ -61,17 +46,6 @@ void guest_open_at(guest *g, uint64_t gib, enum guest_kind kind, uint64_t host) 
 
 void guest_open_kicked(guest *g, uint64_t gib, void (*kick)(void *user, uint64_t vcpu)) {
   open_guest(g, gib, LOGGED, HOST, kick);
-}
-
-int guest_has_pgste(void) {
-  gmap_space_config config = {.struct_size = sizeof config, .limit = MIB - 1, .table_format = GMAP_TABLE_4K_PGSTE};
-  uint64_t engine, space;
-  gmap_status status;
-  CHECK(gmap_engine_create(NULL, &engine));
-  status = gmap_space_create(engine, &config, &space);
-  if (status == 0) CHECK(gmap_space_destroy(space));
-  CHECK(gmap_engine_destroy(engine));
-  return status == 0;
 }
 
 void guest_close(guest *g) {

@@ -1,8 +1,7 @@
 // The table: rows as they are measured, printed at the end, written as JSON.
-#include <sys/resource.h>
-#include <sys/utsname.h>
-#include <unistd.h>
 #include "costs.h"
+#include <unistd.h>
+#include "machine.h"
 
 #define MOST_ROWS 320
 
@@ -16,48 +15,11 @@ typedef struct table_row {
 static table_row rows[MOST_ROWS];
 static int count, missing;
 static char left_out[40][160];
-static double began, machine_busy_at_begin;
-static char load_at_begin[64];
-
-static void read_line(const char *path, const char *key, char *to, size_t size) {
-  char line[256];
-  FILE *file = fopen(path, "r");
-  snprintf(to, size, "unknown");
-  if (!file) return;
-  while (fgets(line, sizeof line, file)) {
-    char *value = key ? strchr(line, ':') : line;
-    if (key && (strncmp(line, key, strlen(key)) != 0 || !value)) continue;
-    value += key ? 2 : 0;
-    value[strcspn(value, "\n\"\\")] = 0;
-    value[strlen(value) < size ? strlen(value) : size - 1] = 0;
-    memcpy(to, value, strlen(value) + 1);
-    break;
-  }
-  fclose(file);
-}
-
-// Seconds of processors that somebody used since the machine started.
-static double machine_busy(void) {
-  unsigned long long v[8] = {0};
-  FILE *file = fopen("/proc/stat", "r");
-  if (!file) return 0;
-  if (fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu", v, v + 1, v + 2, v + 3, v + 4, v + 5, v + 6) != 7)
-    v[0] = 0;
-  fclose(file);
-  return (double)(v[0] + v[1] + v[2] + v[5] + v[6]) / (double)sysconf(_SC_CLK_TCK);
-}
-
-static double own_busy(void) {
-  struct rusage used;
-  getrusage(RUSAGE_SELF, &used);
-  return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
-         (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
-}
+static double began;
 
 void report_begin(void) {
   began = now_ns();
-  machine_busy_at_begin = machine_busy();
-  read_line("/proc/loadavg", NULL, load_at_begin, sizeof load_at_begin);
+  machine_begin();
 }
 
 void report_progress(const char *what) {
@@ -108,31 +70,8 @@ void report_missing(const char *what, const char *why) {
   if (missing < 40) snprintf(left_out[missing++], sizeof left_out[0], "%s: %s", what, why);
 }
 
-static const char *flavour(void) {
-  uint64_t features = gmap_features();
-  return features & GMAP_FEATURE_ISA_V4 ? "x86-64-v4" : features & GMAP_FEATURE_ISA_V3 ? "x86-64-v3" : "baseline";
-}
-
-typedef struct machine {
-  char processor[128], kernel[160], load[64];
-  double others, seconds;
-} machine;
-
-static machine describe(void) {
-  machine m;
-  struct utsname names;
-  uname(&names);
-  snprintf(m.kernel, sizeof m.kernel, "%.60s %.60s %.20s", names.sysname, names.release, names.machine);
-  read_line("/proc/cpuinfo", "model name", m.processor, sizeof m.processor);
-  read_line("/proc/loadavg", NULL, m.load, sizeof m.load);
-  m.seconds = (now_ns() - began) / 1e9;
-  m.others = (machine_busy() - machine_busy_at_begin - own_busy()) / m.seconds;
-  m.others = m.others < 0 ? 0 : m.others;
-  return m;
-}
-
 void report_print(void) {
-  machine m = describe();
+  machine m = machine_describe();
   printf("%-72s %12s %-7s %-44s %12s %8s  %-18s %s\n", "row", "ours", "unit", "peer", "peer value", "ratio", "goal",
          "reached");
   for (int i = 0; i < count; i++) {
@@ -143,9 +82,9 @@ void report_print(void) {
     printf("%-18s %s\n", r->goal, r->reached);
   }
   for (int i = 0; i < missing; i++) printf("not in the table: %s\n", left_out[i]);
-  printf("\nmachine: %s, %ld processors; kernel %s\n", m.processor, sysconf(_SC_NPROCESSORS_ONLN), m.kernel);
-  printf("library: GmapNative %s, %s, membarrier %s; compiler of the peers: %s %s, -O3 -march=native\n",
-         gmap_version_string(), flavour(), gmap_features() & GMAP_FEATURE_MEMBARRIER ? "yes" : "no",
+  printf("\n");
+  machine_print(stdout, &m);
+  printf("compiler of the peers: %s %s, -O3 -march=native\n",
 #ifdef __clang__
          "clang",
 #else
@@ -155,28 +94,12 @@ void report_print(void) {
   printf("times without those that the measuring thread waited for a processor that others had\n");
   printf("medians of %d rounds (of %d where a row takes milliseconds), ours and the peer in turn in one process%s; "
          "%.0f s; other processes took %.2f of the processors meanwhile (load before: %s)\n",
-         rounds, MOST_ROUNDS, quick ? " (--quick)" : "", m.seconds, m.others, load_at_begin);
-}
-
-// A name or a reason as JSON has it. All of them are plain text of this program's own.
-static void json_text(FILE *file, const char *key, const char *text, const char *behind) {
-  fprintf(file, "\"%s\": \"", key);
-  for (; *text; text++) {
-    if (*text == '"' || *text == '\\') fputc('\\', file);
-    fputc(*text, file);
-  }
-  fprintf(file, "\"%s", behind);
+         rounds, MOST_ROUNDS, quick ? " (--quick)" : "", m.seconds, m.others, machine_load_at_begin());
 }
 
 static void json_about(FILE *file) {
-  machine m = describe();
-  fprintf(file, "  \"machine\": {");
-  json_text(file, "processor", m.processor, ", ");
-  fprintf(file, "\"processors\": %ld, ", sysconf(_SC_NPROCESSORS_ONLN));
-  json_text(file, "kernel", m.kernel, "},\n  \"build\": {");
-  json_text(file, "library", gmap_version_string(), ", ");
-  json_text(file, "instructions", flavour(), ", ");
-  json_text(file, "compiler", __VERSION__, "},\n");
+  machine m = machine_describe();
+  machine_json(file, &m);
   fprintf(file, "  \"run\": {\"rounds\": %d, \"most_rounds\": %d, \"quick\": %s, ", rounds, MOST_ROUNDS,
           quick ? "true" : "false");
   fprintf(file, "\"seconds\": %.1f, \"others_processors\": %.2f, \"load\": \"%s\"},\n", m.seconds, m.others, m.load);
@@ -224,5 +147,53 @@ int report_json(const char *path) {
     json_text(file, "what", left_out[i], "}");
   }
   fprintf(file, "\n  ]\n}\n");
+  return fclose(file);
+}
+
+// As PERF.md has it: three digits or four, thousands apart.
+static void markdown_value(FILE *file, double value) {
+  char text[64];
+  int digits = snprintf(text, sizeof text, "%.0f", value);
+  if (value < 1000) {
+    fprintf(file, value < 100 ? "%.2f | " : "%.1f | ", value);
+    return;
+  }
+  for (int i = 0; i < digits; i++) {
+    if (i && (digits - i) % 3 == 0) fputc(',', file);
+    fputc(text[i], file);
+  }
+  fprintf(file, " | ");
+}
+
+static void markdown_row(FILE *file, const table_row *r) {
+  fprintf(file, "| %s | ", r->row);
+  markdown_value(file, r->ours);
+  fprintf(file, "%s | %s | ", r->unit, r->peer);
+  if (r->beside >= 0) {
+    markdown_value(file, r->beside);
+    fprintf(file, "%.3f | ", r->ours / r->beside);
+  } else {
+    fprintf(file, "- | - | ");
+  }
+  fprintf(file, strcmp(r->reached, "no") == 0 ? "%s | **%s** |\n" : "%s | %s |\n", r->goal, r->reached);
+}
+
+int report_markdown(const char *path) {
+  machine m = machine_describe();
+  int reached = 0, goals = 0;
+  FILE *file = fopen(path, "w");
+  if (!file) return -1;
+  for (int i = 0; i < count; i++) {
+    goals += rows[i].goal[0] != '-';
+    reached += strcmp(rows[i].reached, "yes") == 0;
+  }
+  fprintf(file, "- machine: %s, %ld processors; kernel %s\n", m.processor, sysconf(_SC_NPROCESSORS_ONLN), m.kernel);
+  fprintf(file, "- library: %s, the **%s** build; gcc %s\n", gmap_version_string(), machine_flavour(), __VERSION__);
+  fprintf(file, "- medians of %d rounds (%d where a row takes milliseconds)%s, %.0f s; other processes took %.2f of the processors\n",
+          rounds, MOST_ROUNDS, quick ? ", --quick" : "", m.seconds, m.others);
+  fprintf(file, "- of %d rows with a goal %d reach it, %d do not\n\n", goals, reached, goals - reached);
+  fprintf(file, "| row | ours | unit | peer | peer value | ratio | goal | reached |\n|---|---:|---|---|---:|---:|---|---|\n");
+  for (int i = 0; i < count; i++) markdown_row(file, rows + i);
+  for (int i = 0; i < missing; i++) fprintf(file, "%s- not in the table: %s\n", i ? "" : "\n", left_out[i]);
   return fclose(file);
 }

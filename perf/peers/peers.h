@@ -67,6 +67,8 @@ void peer_entries_mark(peer_guest *guest, const uint64_t *pattern);
 
 // Fills a table of 256 entries for each segment, and links it by one compare-and-swap.
 void peer_split(uint64_t *segments, uint64_t n, uint64_t *pool);
+// The same for tables of 4 KB: the second half, of PGSTEs, is cleared.
+void peer_split_pgste(uint64_t *segments, uint64_t n, uint64_t *pool);
 // Maps n segments by 1 MB leaves, or each by a filled page table.
 void peer_map_leaves(uint64_t *segments, uint64_t n, uint64_t host);
 void peer_map_pages(uint64_t *segments, uint64_t n, uint64_t host, uint64_t *pool);
@@ -77,6 +79,32 @@ void peer_map_pages(uint64_t *segments, uint64_t n, uint64_t host, uint64_t *poo
 // byte-packed, and answers 0 where the compiler may not use that.
 void peer_scan_auto(const uint64_t *restrict tables, uint64_t n, uint64_t times, uint64_t *restrict bits);
 int peer_scan_bytes(const uint64_t *tables, uint64_t n, uint64_t times, uint64_t *bits);
+
+// ---- nested.c: a guest that has a guest -----------------------------------------------------------------------------
+
+typedef struct peer_nested {
+  const unsigned char *storage; // absolute 0 of the guest, aligned to 8 bytes
+  uint64_t size, asce;
+  unsigned edat; // 0, 1, 2
+} peer_nested;
+
+// A program-interruption code; or 0, or 4 for a store that is refused, and the real address (or absolute: no prefix).
+int peer_nested_walk(const peer_nested *guest, uint64_t addr, int write, uint64_t *real);
+// Writes tables at absolute `tables` (16 KB aligned): inner page i is the guest's at `memory` + i * 4096, writable. At
+// most 524288 pages: one segment table. Gives the ASCE, of a region-third table.
+uint64_t peer_nested_build(unsigned char *storage, uint64_t tables, uint64_t memory, uint64_t pages);
+// Bytes of these tables.
+uint64_t peer_nested_bytes(uint64_t pages);
+
+// Tables of the host's own for what walks found, for inner addresses below 4 TB; peer_walk (lookup.h) looks into them.
+typedef struct peer_shadow {
+  uint64_t *top, *pool, used; // the pool: 16 KB aligned, of words, big enough
+} peer_shadow;
+
+// Walks, and keeps what it found: a code as of a walk, or 0x05 where there is no storage.
+int peer_shadow_fault(peer_shadow *shadow, const peer_nested *guest, uint64_t addr, int write);
+// Forgets everything, also the first time.
+void peer_shadow_drop(peer_shadow *shadow);
 
 // ---- kernel.c ------------------------------------------------------------------------------------------------------
 

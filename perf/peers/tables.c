@@ -1,6 +1,7 @@
 // Page tables in C: 8-byte entries, 256 to a table of 2 KB. Scanned, armed, filled and split as a careful host would.
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include "peers.h"
 #ifdef __AVX2__
@@ -118,6 +119,19 @@ void peer_split(uint64_t *segments, uint64_t n, uint64_t *pool) {
     uint64_t *table = pool + __atomic_fetch_add(&next, TABLE, __ATOMIC_RELAXED);
     if (!(old & PEER_SEGMENT_LEAF)) continue;
     fill(table, old & ~0xfffffull, old & PEER_PAGE_DIRTY);
+    link = (uint64_t)(uintptr_t)table;
+    __atomic_compare_exchange_n(segments + i, &old, link, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+  }
+}
+
+void peer_split_pgste(uint64_t *segments, uint64_t n, uint64_t *pool) {
+  uint64_t next = 0;
+  for (uint64_t i = 0; i < n; i++) {
+    uint64_t old = __atomic_load_n(segments + i, __ATOMIC_ACQUIRE), link;
+    uint64_t *table = pool + __atomic_fetch_add(&next, 2 * TABLE, __ATOMIC_RELAXED);
+    if (!(old & PEER_SEGMENT_LEAF)) continue;
+    fill(table, old & ~0xfffffull, old & PEER_PAGE_DIRTY);
+    memset(table + TABLE, 0, TABLE * 8);
     link = (uint64_t)(uintptr_t)table;
     __atomic_compare_exchange_n(segments + i, &old, link, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
   }

@@ -5,7 +5,7 @@
  * unmaps all of them, again and again, until COUNT leaves were split and COUNT page tables unmapped. Then nothing may
  * be left: the arena and all that is in it have their starting sizes, to the byte. Exit status 0 if so.
  *
- * usage: gmap-reclaim [COUNT]      (default 100000000) */
+ * usage: gmap-reclaim [COUNT] [pgste]      (default 100000000; pgste: page tables of 4 KB) */
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
@@ -156,7 +156,9 @@ int main(int argc, char **argv) {
   gmap_engine_config engine_is = {.struct_size = sizeof engine_is, .arena_bytes = 16 * MIB};
   gmap_space_config space_is = {.struct_size = sizeof space_is, .limit = 4096 * MIB - 1};
   writer writers[2] = {{.me = 0}, {.me = 1}};
-  if (count == 0) return fprintf(stderr, "usage: %s [COUNT]\n", argv[0]), 2;
+  int pgste = argc > 2 && strcmp(argv[2], "pgste") == 0;
+  if (count == 0 || argc > 3 || (argc > 2 && !pgste)) return fprintf(stderr, "usage: %s [COUNT] [pgste]\n", argv[0]), 2;
+  space_is.table_format = pgste ? GMAP_TABLE_4K_PGSTE : GMAP_TABLE_2K;
   memory = mmap(NULL, (PRIMED + 1) * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return perror("mmap"), 1;
   memory = (unsigned char *)(((uintptr_t)memory + MIB - 1) & ~(uintptr_t)(MIB - 1));
