@@ -17,12 +17,8 @@ internal static class Fuzzer
     /// <summary>Replays the corpus, then makes programs until time or count is over. 0, or <see cref="Failed"/>.</summary>
     public static int Run(Options options, Blackboard board)
     {
-        var library = new Library(options.Library);
-        var guest = new GuestArea();
-        var scratch = new Scratch();
-        var helper = new Helper();
         var keys = new KeySet();
-        var race = options.Threads ? new Race(library, guest, keys) : null;
+        Func<ITarget> targets = Targets(options, keys, null);
         var mutator = new Mutator(options.Seed);
         List<byte[]> corpus = Corpus.Read(options.CorpusFolder);
         var queue = new Queue<byte[]>(corpus);
@@ -36,9 +32,9 @@ internal static class Fuzzer
             byte[] program = queue.Count > 0 ? queue.Dequeue() : mutator.Next(corpus);
             board.Program = program;
             keys.BeginProgram();
-            var machine = new Machine(library, guest, scratch, helper, keys, null);
-            string? wrong = race is null ? machine.Run(program) : race.Run(program);
-            operations += race is null ? machine.Operations : race.Operations;
+            ITarget target = targets();
+            string? wrong = target.Run(program);
+            operations += target.Operations;
             programs++;
             board.Programs++;
             board.Operations = operations;
@@ -71,35 +67,26 @@ internal static class Fuzzer
             Corpus.Write(options.CorpusFolder, kept);
         }
         Console.Out.WriteLine($"operations by status: {keys.Statuses}");
+        if (keys.NestedStatuses.Length != 0)
+        {
+            Console.Out.WriteLine($"accesses by vcpus of shadows by status: {keys.NestedStatuses}");
+        }
         return 0;
     }
 
     /// <summary>Runs one program, or all of a folder, and prints what it does.</summary>
     public static int Replay(Options options)
     {
-        var library = new Library(options.Library);
-        var guest = new GuestArea();
-        var scratch = new Scratch();
-        var helper = new Helper();
         string[] files = Directory.Exists(options.Replay) ? [.. Directory.GetFiles(options.Replay, "*.bin").Order()] : [options.Replay!];
         using var output = new StreamWriter(Console.OpenStandardOutput()) { AutoFlush = true }; // a crash must not swallow the last line
         long operations = 0;
         var keys = new KeySet();
+        Func<ITarget> targets = Targets(options, keys, options.Quiet ? null : output);
         foreach (string file in files)
         {
-            string? wrong;
-            if (options.Threads)
-            {
-                var race = new Race(library, guest, keys);
-                wrong = race.Run(File.ReadAllBytes(file)); // the schedule is the machine's: it may not fail each time
-                operations += race.Operations;
-            }
-            else
-            {
-                var machine = new Machine(library, guest, scratch, helper, keys, options.Quiet ? null : output);
-                wrong = machine.Run(File.ReadAllBytes(file));
-                operations += machine.Operations;
-            }
+            ITarget target = targets();
+            string? wrong = target.Run(File.ReadAllBytes(file));
+            operations += target.Operations;
             if (wrong is not null)
             {
                 output.WriteLine($"{file}: {wrong}");
@@ -108,5 +95,24 @@ internal static class Fuzzer
         }
         output.WriteLine($"{operations} operations, {files.Length} programs, {keys.Count} keys: no difference");
         return 0;
+    }
+
+    /// <summary>Makes what runs the next program. Of two threads the schedule is the machine's: a program may not fail each time.</summary>
+    private static Func<ITarget> Targets(Options options, KeySet keys, TextWriter? trace)
+    {
+        if (options.Tables)
+        {
+            return () => new NestedTarget(keys, trace);
+        }
+        var library = new Library(options.Library);
+        var guest = new GuestArea();
+        if (options.Threads)
+        {
+            var race = new Race(library, guest, keys);
+            return () => race;
+        }
+        var scratch = new Scratch();
+        var helper = new Helper();
+        return () => new Machine(library, guest, scratch, helper, keys, trace);
     }
 }

@@ -83,6 +83,20 @@ internal static unsafe class Callbacks
         Messages++;
     }
 
+    /// <summary>Calls of notifiers so far.</summary>
+    public static int Notified { get; set; }
+
+    public static delegate* unmanaged<void*, ulong, ulong, ulong, uint, void> NotifyPointer => &Notify;
+
+    [UnmanagedCallersOnly]
+    private static void Notify(void* user, ulong space, ulong first, ulong last, uint kind) =>
+        Notified += Nested.Contains(space) && kind == ChangeKind ? 0 : 1; // shadows arm what they map
+
+    private const uint ChangeKind = 1;
+
+    /// <summary>Spaces with shadows.</summary>
+    public static System.Collections.Generic.HashSet<ulong> Nested { get; } = [];
+
     [UnmanagedCallersOnly]
     private static void Kick(void* user, ulong vcpu) => Kicked?.Invoke(vcpu);
 }

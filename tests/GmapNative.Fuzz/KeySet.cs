@@ -12,10 +12,14 @@ internal sealed class KeySet
     private readonly HashSet<ulong> _seen = [];
     private readonly List<ulong> _ofProgram = [];
     private readonly SortedDictionary<int, long> _calls = [];
+    private readonly SortedDictionary<int, long> _nested = [];
     private ulong _before;
 
     /// <summary>How many operations ended with which status.</summary>
-    public string Statuses => string.Join(", ", _calls.Where(one => one.Key < 1000).Select(one => $"{one.Key}: {one.Value}"));
+    public string Statuses => Text(_calls);
+
+    /// <summary>How many accesses by vcpus of shadows did; empty: there were none.</summary>
+    public string NestedStatuses => Text(_nested);
 
     public int Count => _seen.Count;
 
@@ -40,6 +44,11 @@ internal sealed class KeySet
         Add((1UL << 63) | (_before << 24) ^ call);
         _before = call;
     }
+
+    public void SeeNested(int status) => _nested[status] = _nested.GetValueOrDefault(status) + 1;
+
+    private static string Text(SortedDictionary<int, long> counts) =>
+        string.Join(", ", counts.Where(one => one.Key < 1000).Select(one => $"{one.Key}: {one.Value}"));
 
     private void Add(ulong key)
     {

@@ -62,6 +62,16 @@ internal enum Operation
     SnapshotRestore,
     SnapshotVerify,
     SnapshotFree,
+    PgsteGet,
+    PgsteUpdate,
+    Protect,
+    NotifierRegister,
+    NotifierUnregister,
+    Shadow,
+    ShadowOpen,
+    ShadowClose,
+    ShadowTables,
+    Serve,
 }
 
 /// <summary>Which byte is which operation, by how often each is wanted; and the numbers that operands choose from.</summary>
@@ -94,6 +104,12 @@ internal static class Language
         (Operation.EpochRedirty, Operation.Clear, 2), (Operation.Export, Operation.Fault, 3),
         (Operation.SnapshotTake, Operation.Slot, 2), (Operation.SnapshotRestore, Operation.InlineStore, 4),
         (Operation.SnapshotVerify, Operation.LeaveAll, 2), (Operation.SnapshotFree, Operation.Harvest, 1),
+        (Operation.PgsteGet, Operation.Drain, 1), (Operation.PgsteUpdate, Operation.InlineLoad, 4),
+        (Operation.Protect, Operation.Fault, 4), (Operation.NotifierRegister, Operation.SlotFlags, 1),
+        (Operation.NotifierUnregister, Operation.Age, 1), (Operation.Shadow, Operation.Fault, 1),
+        (Operation.ShadowOpen, Operation.LeaveAll, 3), (Operation.ShadowClose, Operation.Slot, 1),
+        (Operation.ShadowTables, Operation.InlineStore, 4), (Operation.ShadowTables, Operation.Fault, 2),
+        (Operation.ShadowTables, Operation.Harvest, 1), (Operation.Serve, Operation.LeaveAll, 1),
     ];
 
     public static Operation[] Operations { get; } = Spread();

@@ -42,7 +42,15 @@ internal sealed unsafe class Library
         Unmap = (delegate* unmanaged<ulong, ulong, ulong, uint, ulong*, int>)At("gmap_unmap");
         Discard = (delegate* unmanaged<ulong, ulong, ulong, uint, ulong*, int>)At("gmap_discard");
         Split = (delegate* unmanaged<ulong, ulong, ulong, uint, ulong*, int>)At("gmap_split");
+        PgsteGet = (delegate* unmanaged<ulong, ulong, ulong*, int>)At("gmap_pgste_get");
+        PgsteUpdate = (delegate* unmanaged<ulong, ulong, ulong, ulong, ulong*, int>)At("gmap_pgste_update");
+        ShadowOpen = (delegate* unmanaged<ulong, ulong, uint, ulong*, int>)At("gmap_shadow_open");
+        ShadowIsValid = (delegate* unmanaged<ulong, ulong, uint, int>)At("gmap_shadow_is_valid");
+        ShadowClose = (delegate* unmanaged<ulong, int>)At("gmap_shadow_close");
         Collapse = (delegate* unmanaged<ulong, ulong, ulong, uint, ulong*, int>)At("gmap_collapse");
+        Protect = (delegate* unmanaged<ulong, ulong, ulong, uint, uint, int>)At("gmap_protect");
+        NotifierRegister = (delegate* unmanaged<ulong, NotifierConfig*, ulong*, int>)At("gmap_notifier_register");
+        NotifierUnregister = (delegate* unmanaged<ulong, int>)At("gmap_notifier_unregister");
         Age = (delegate* unmanaged<ulong, ulong, ulong, uint, ulong*, int>)At("gmap_age");
         Populate = (delegate* unmanaged<ulong, ulong, ulong, uint, uint, ulong*, int>)At("gmap_populate");
         DirtyGet = (delegate* unmanaged<ulong, uint, ulong, ulong, uint, ulong*, ulong*, int>)At("gmap_dirty_get");
@@ -71,6 +79,12 @@ internal sealed unsafe class Library
         BackingAttach = (delegate* unmanaged<ulong, uint, BackingConfig*, ulong*, int>)At("gmap_backing_attach");
         BackingFd = (delegate* unmanaged<ulong, int*, int>)At("gmap_backing_fd");
         BackingDetach = (delegate* unmanaged<ulong, int>)At("gmap_backing_detach");
+        BackingService = (delegate* unmanaged<ulong, ulong, uint*, int>)At("gmap_backing_service");
+        BackingProvide = (delegate* unmanaged<ulong, ulong, void*, ulong, int>)At("gmap_backing_provide");
+        BackingWanted = (delegate* unmanaged<ulong, ulong, uint, ulong*, ulong, ulong*, int>)At("gmap_backing_wanted");
+        BackingWait = (delegate* unmanaged<ulong, ulong, ulong, int>)At("gmap_backing_wait");
+        BackingMissing = (delegate* unmanaged<ulong, ulong, ulong, ulong*, ulong*, int>)At("gmap_backing_missing");
+        BackingFault = (delegate* unmanaged<ulong, ulong, int>)At("gmap_backing_fault");
     }
 
     /// <summary>The names that were asked for: all of them are driven, a test compares them with exports.txt.</summary>
@@ -132,7 +146,23 @@ internal sealed unsafe class Library
 
     public delegate* unmanaged<ulong, ulong, ulong, uint, ulong*, int> Split { get; }
 
+    public delegate* unmanaged<ulong, ulong, ulong*, int> PgsteGet { get; }
+
+    public delegate* unmanaged<ulong, ulong, ulong, ulong, ulong*, int> PgsteUpdate { get; }
+
+    public delegate* unmanaged<ulong, ulong, uint, ulong*, int> ShadowOpen { get; }
+
+    public delegate* unmanaged<ulong, ulong, uint, int> ShadowIsValid { get; }
+
+    public delegate* unmanaged<ulong, int> ShadowClose { get; }
+
     public delegate* unmanaged<ulong, ulong, ulong, uint, ulong*, int> Collapse { get; }
+
+    public delegate* unmanaged<ulong, ulong, ulong, uint, uint, int> Protect { get; }
+
+    public delegate* unmanaged<ulong, NotifierConfig*, ulong*, int> NotifierRegister { get; }
+
+    public delegate* unmanaged<ulong, int> NotifierUnregister { get; }
 
     public delegate* unmanaged<ulong, ulong, ulong, uint, ulong*, int> Age { get; }
 
@@ -183,6 +213,18 @@ internal sealed unsafe class Library
     public delegate* unmanaged<ulong, int*, int> BackingFd { get; }
 
     public delegate* unmanaged<ulong, int> BackingDetach { get; }
+
+    public delegate* unmanaged<ulong, ulong, uint*, int> BackingService { get; }
+
+    public delegate* unmanaged<ulong, ulong, int> BackingFault { get; }
+
+    public delegate* unmanaged<ulong, ulong, void*, ulong, int> BackingProvide { get; }
+
+    public delegate* unmanaged<ulong, ulong, uint, ulong*, ulong, ulong*, int> BackingWanted { get; }
+
+    public delegate* unmanaged<ulong, ulong, ulong, int> BackingWait { get; }
+
+    public delegate* unmanaged<ulong, ulong, ulong, ulong*, ulong*, int> BackingMissing { get; }
 
     private void* At(string name)
     {

@@ -19,7 +19,7 @@ internal sealed class DifferenceException(string message) : Exception(message);
 /// <param name="keys">Told what was seen.</param>
 /// <param name="trace">Told each operation before it runs; null: nobody is.</param>
 internal sealed unsafe partial class Machine(
-    Library library, GuestArea guest, Scratch scratch, Helper helper, KeySet keys, TextWriter? trace)
+    Library library, GuestArea guest, Scratch scratch, Helper helper, KeySet keys, TextWriter? trace) : ITarget
 {
     private const int MostOperations = 400;
     private const int OperationsPerCheck = 16;
@@ -34,6 +34,7 @@ internal sealed unsafe partial class Machine(
     private readonly Expected _expected = new();
     private Code _code = new([]);
     private string _name = "";
+    private bool _nested;   // whether it is an access by a vcpu of a shadow
     private uint _features; // of the arguments of the operation that runs: part of its key
 
     public long Operations { get; private set; }
@@ -75,7 +76,20 @@ internal sealed unsafe partial class Machine(
         Operation operation = Language.Operations[_code.Byte()];
         _name = operation.ToString();
         _features = 0;
+        _nested = false;
         int status = Apply(operation);
+        if (status == Status.TimedOut)
+        {
+            EndWhatTimedOut();
+        }
+        foreach (SpaceState space in _spaces.Where(space => space.IsNested))
+        {
+            space.Model.LookWhoAsks();
+        }
+        if (_nested)
+        {
+            keys.SeeNested(status);
+        }
         uint state = (AnyInside ? 1u : 0) | (_engines.Count > 1 ? 2u : 0) | (_spaces.Count > 1 ? 4u : 0);
         keys.See((uint)operation, status, _features, state);
         trace?.WriteLine($"  -> {status}");
@@ -117,7 +131,16 @@ internal sealed unsafe partial class Machine(
         Operation.Discard => Discard(),
         Operation.Split => Split(),
         Operation.Collapse => Collapse(),
+        Operation.PgsteGet => GetPgste(),
+        Operation.PgsteUpdate => UpdatePgste(),
         Operation.Age => Age(),
+        Operation.Protect => Protect(),
+        Operation.NotifierRegister => RegisterNotifier(),
+        Operation.NotifierUnregister => UnregisterNotifier(),
+        Operation.Shadow => RefusedShadow(),
+        Operation.ShadowOpen => OpenShadow(),
+        Operation.ShadowClose => CloseShadow(),
+        Operation.ShadowTables => StoreTables(),
         Operation.Populate => Populate(),
         Operation.Get => DirtyGet(),
         Operation.Clear => DirtyClear(),
@@ -142,6 +165,7 @@ internal sealed unsafe partial class Machine(
         Operation.Attach => AttachBacking(),
         Operation.Descriptor => BackingDescriptor(),
         Operation.Detach => DetachBacking(),
+        Operation.Serve => ServeBacking(),
         _ => Texts(),
     };
 
@@ -220,6 +244,16 @@ internal sealed unsafe partial class Machine(
     private ulong EngineHandle(out EngineState? engine) => Handle(_engines, e => e.Handle, out engine);
 
     private ulong SpaceHandle(out SpaceState? space) => Handle(_spaces, s => s.Handle, out space);
+
+    /// <summary>Of a call that takes shadows, too.</summary>
+    private ulong AnySpaceHandle(out SpaceState? space, out ShadowState? shadow)
+    {
+        List<object> all = [.. _spaces, .. _shadows];
+        ulong handle = Handle(all, one => one is SpaceState root ? root.Handle : ((ShadowState)one).Handle, out object? target);
+        shadow = target as ShadowState;
+        space = target as SpaceState ?? shadow?.Root;
+        return handle;
+    }
 
     private ulong VcpuHandle(out VcpuState? vcpu) => Handle(_vcpus, v => v.Handle, out vcpu);
 

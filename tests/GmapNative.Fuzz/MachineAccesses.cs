@@ -51,18 +51,19 @@ internal sealed unsafe partial class Machine
     };
 
     /// <summary>Stores for the guest: every slot that shows this memory by the kernel's eyes sees it.</summary>
-    private void Store(ulong host)
+    private void Store(ulong host, SpaceState? by = null, ulong address = 0)
     {
         host &= ~7UL;
         if (guest.Has(host))
         {
             *(ulong*)host = ++_stamp; // the driver's own memory
-            Stored(host);
+            Stored(host, by, address);
         }
     }
 
-    private void Stored(ulong host)
+    private void Stored(ulong host, SpaceState? by = null, ulong address = 0)
     {
+        StoredToTables(host, by, address);
         _stored.Add(host & ~(GuestAddress.PageSize - 1));
         foreach (SpaceState space in _spaces)
         {
@@ -73,9 +74,14 @@ internal sealed unsafe partial class Machine
     private int InlineLoad()
     {
         VcpuState? vcpu = Viewed();
-        ulong address = Address(vcpu?.Space);
-        bool stays = _code.Byte() % 4 == 3;
+        ulong address = AddressFor(vcpu);
+        byte then = _code.Byte();
+        bool stays = then % 4 == 3;
         Say($"{vcpu?.Handle:x} at {address:x}");
+        if (vcpu?.Shadow is not null)
+        {
+            return InlineNested(vcpu, address, write: false, then);
+        }
         if (vcpu is null || !TryBeInside(vcpu))
         {
             return Skipped;
@@ -103,9 +109,14 @@ internal sealed unsafe partial class Machine
     private int InlineStore()
     {
         VcpuState? vcpu = Viewed();
-        ulong address = Address(vcpu?.Space) & ~7UL;
+        ulong address = AddressFor(vcpu) & ~7UL;
         byte then = _code.Byte();
         Say($"{vcpu?.Handle:x} at {address:x}");
+        if (vcpu?.Shadow is not null)
+        {
+            return InlineNested(vcpu, address, write: true, then);
+        }
+        Uncrowd(vcpu?.Space, vcpu);
         if (vcpu is null || !TryBeInside(vcpu))
         {
             return Skipped;
@@ -116,6 +127,7 @@ internal sealed unsafe partial class Machine
             && (model.HasTable(address) || model.ByGeneration);
         bool goes = vcpu is { Speaks: true, IsOpen: true } && (before.Status == 0 || grantable);
         bool asks = vcpu.Inline!.Store(address, out nint host) != 0;
+        goes &= !asks || before.Status == 0 || !model.MayHaveMarkers(address); // what is armed for shadows is not the header's to grant
         Same(asks, !goes, "asks");
         int status = 1;
         if (goes)
@@ -126,7 +138,7 @@ internal sealed unsafe partial class Machine
             Same((ulong)host, answer.Host, "host address");
             vcpu.Space.Counts.GrantedInline += model.PagesGranted - granted;
             vcpu.Granted += model.ByGeneration ? model.DirtyOf(address) - dirty : model.PagesGranted - granted;
-            Store(answer.Host);
+            Store(answer.Host, vcpu.Space, address);
             status = 0;
         }
         else if (vcpu.IsOpen && then % 8 != 7)
@@ -137,7 +149,7 @@ internal sealed unsafe partial class Machine
             Answer answer = Resolved(vcpu, status, address, write: true);
             if (status == 0)
             {
-                Store(answer.Host);
+                Store(answer.Host, vcpu.Space, address);
             }
         }
         Feature(asks ? 1u : 0, 2);
@@ -180,7 +192,9 @@ internal sealed unsafe partial class Machine
         ulong size = _code.Byte() switch { < 200 => 8, < 230 => _code.Any<ulong>(Language.Sizes), var other => other * 57UL };
         bool isNull = _code.Byte() >= 250;
         Say($"{handle:x} {address:x}+{size:x} null {isNull}");
+        Uncrowd(space);
         int good = space is null ? 0 : Copies(space.Model, address, size, write);
+        good = good == 0 && size != 0 && space?.Model.Lacks(address, size) is true ? Status.TryAgain : good;
         bool wild = space is not null && space.Model.Slots.Values.Any(
             slot => !guest.Has(slot.Host) && slot.Start < address + Math.Max(size, 1) && address < slot.End);
         if (wild || (good == 0 && size > LargestCopy))
@@ -204,7 +218,7 @@ internal sealed unsafe partial class Machine
             }
             if (write && (done == 0 || (host & 0xFFF) == 0))
             {
-                Stored(host);
+                Stored(host, space, address + done);
             }
         }
         if (write && size != 0)

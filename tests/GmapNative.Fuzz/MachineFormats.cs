@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 using System.Linq;
 using GmapNative.Bits;
@@ -129,7 +130,8 @@ internal sealed unsafe partial class Machine
         else if (size >= sizeof(Rate))
         {
             Rate read = Received(rate, size);
-            Same(read.pages, (ulong)vcpu!.Granted, "pages that a vcpu made dirty");
+            ulong counted = Math.Clamp(read.pages, (ulong)vcpu!.Granted, (ulong)(vcpu.Granted + vcpu.MayCount));
+            Same(read.pages, counted, "pages that a vcpu made dirty");
             That(read is { flags: 0, time_ns: not 0 }, "flags and time of a rate");
         }
         return status;

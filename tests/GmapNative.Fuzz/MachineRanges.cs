@@ -87,13 +87,13 @@ internal sealed unsafe partial class Machine
         }
         foreach (SpaceState space in engine.Spaces)
         {
-            Same(library.Unmap(space.Handle, 0, space.Model.Limit + 1, 0, null), 0, "unmap of everything");
-            space.Model.Unmap(0, space.Model.Limit + 1);
+            Same(library.Unmap(space.Handle, 0, Math.Min(space.Model.Limit, ulong.MaxValue - 4096) + 1, 0, null), 0, "unmap of everything");
+            space.Model.Unmap(0, Math.Min(space.Model.Limit, ulong.MaxValue - 4096) + 1);
         }
         // A block of 64 KB for each table and page of views is more than they can take; a segment and a page table are needed.
         GmapNative.Exports.Abi.EngineStats stats = FiguresOf(engine);
         ulong blocks = (stats.segment_table_bytes >> 15) + (stats.region_table_bytes >> 14) + ((stats.view_bytes + 4095) >> 12)
-            + (stats.dense_bytes >> 16) + 4;
+            + (stats.dense_bytes >> 16) + (stats.watch_bytes >> 12) + 4;
         bool mustFit = stats.locked_bytes == stats.committed_bytes && stats.log_bytes + (blocks << 16) <= stats.limit_bytes;
         int status = library.Fault(vcpu.Handle, address, access, null);
         That(!mustFit || status == 0, $"status {status} of a fault after memory came back");
@@ -170,6 +170,7 @@ internal sealed unsafe partial class Machine
         next = tight && next is null ? (ulong*)_number.Take(8, Canary) : next;
         Say($"{handle:x} {_start:x}+{_size:x} access {access} flags {flags:x}");
         bool write = (access & 2) != 0;
+        Uncrowd(space);
         int status = library.Populate(handle, _start, _size, access, flags, next);
         if (_expected.IsBad)
         {
@@ -181,7 +182,7 @@ internal sealed unsafe partial class Machine
         while (good == 0 && at < _start + _size)
         {
             bool runsOut = tight && status == Status.NoMemory && at == *next;
-            Answer answer = Resolved(space!, runsOut ? status : Copies(space!.Model, at, 1, write), at, write);
+            Answer answer = Resolved(space!, runsOut ? status : Permits(space!.Model, at, write), at, write);
             good = answer.Status;
             ulong step = write && space!.Model.Find(at) is { Marked: not null, Log: not null } ? 0x1000 : answer.LeafSize;
             at = good != 0 ? at : Math.Min(_start + _size, (at & ~(step - 1)) + step);

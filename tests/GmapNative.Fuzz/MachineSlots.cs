@@ -103,11 +103,13 @@ internal sealed unsafe partial class Machine
             + $"final {(seen.final_bitmap is null ? "-" : seen.final_words)}");
         ExpectSlot(space, old, seen);
         bool keeps = old is not null && (old.Start, old.Size, old.Host) == (seen.guest_addr, seen.size, seen.host_addr);
-        bool log = (seen.flags & LogFlag) != 0, readOnly = (seen.flags & ReadOnlyFlag) != 0;
+        bool readOnly = (seen.flags & ReadOnlyFlag) != 0, initially = (seen.flags & InitiallyFlag) != 0;
+        bool log = Logs(space, seen, out ReferenceSlot[] others);
         bool changes = keeps && (log != old!.Log is not null || readOnly != old.ReadOnly);
         bool begins = keeps && log && old is { Log: null, Kernel: null };
-        bool armsNothing = begins && readOnly == old!.ReadOnly && (seen.flags & InitiallyFlag) != 0;
+        bool armsNothing = begins && readOnly == old!.ReadOnly && initially;
         bool waits = old is not null && (changes || !keeps) && !armsNothing;
+        waits |= others.Length != 0 && (!log || !initially || others.Any(other => other.Kernel is not null));
         _expected.Maybe(space is { Engine.IsTight: true } && seen.size != 0 && log && (!keeps || old!.Log is null), Status.NoMemory);
         Feature((keeps ? 1u : 0) + (log ? 2u : 0) + (readOnly ? 4u : 0), 8);
         Feature((old?.Log is null ? 0 : 1u) + (old?.Kernel is null ? 0 : 2u), 4);
@@ -116,6 +118,27 @@ internal sealed unsafe partial class Machine
         HashSet<ulong>? last = Check(status, good) ? Changed(space!, old, seen, keeps, status) : null;
         CheckFinal(old, seen, last);
         return status;
+    }
+
+    /// <summary>Whether the slot will log; <paramref name="others"/> begin or stop with it, by the space's dirty scope.</summary>
+    private static bool Logs(SpaceState? space, in SlotConfig seen, out ReferenceSlot[] others)
+    {
+        uint id = seen.id;
+        bool asks = seen.size != 0 && (seen.flags & LogFlag) != 0;
+        others = space is { Model.GlobalDirty: true } ? [.. space.Model.Slots.Values.Where(slot => slot.Id != id)] : [];
+        bool othersAsk = others.Any(slot => slot.Asks);
+        bool logged = othersAsk || (others.Length != 0 && space!.Model.Slots.GetValueOrDefault(id) is { Asks: true });
+        bool logs = asks || othersAsk;
+        others = logs != logged ? others : [];
+        return logs;
+    }
+
+    private static void EveryPageOfThoseThatBegan(ReferenceSpace model)
+    {
+        foreach (uint id in model.Began.Where(id => model.Slots[id].Kernel is null))
+        {
+            model.EveryPageDirty(id);
+        }
     }
 
     private void ExpectSlot(SpaceState? space, ReferenceSlot? old, in SlotConfig seen)
@@ -132,10 +155,10 @@ internal sealed unsafe partial class Machine
         bool moves = old is not null && (old.Start, old.Size, old.Host) != (seen.guest_addr, seen.size, seen.host_addr);
         ulong firstByte = seen.guest_addr;
         bool bad = ((seen.guest_addr | seen.size | seen.host_addr) & 0xFFF) != 0 || last < seen.guest_addr
-            || last > space.Model.Limit || seen.host_addr + seen.size - 1 < seen.host_addr
+            || last > space.Model.Limit || last == ulong.MaxValue || seen.host_addr + seen.size - 1 < seen.host_addr
             || (seen.flags & (LogFlag | InitiallyFlag)) == InitiallyFlag;
         uint id = seen.id;
-        _expected.If(bad, Status.Invalid).If(moves && old!.Kernel is not null, Status.Busy)
+        _expected.If(bad, Status.Invalid).If(moves && !old!.IsPlain, Status.Busy)
             .If(space.Model.Slots.Values.Any(one => one.Id != id && one.Start <= last && firstByte < one.End), Status.Exists);
     }
 
@@ -149,16 +172,16 @@ internal sealed unsafe partial class Machine
         if (keeps)
         {
             HashSet<ulong> final = space.Model.Change(old!, readOnly, log, initially, wantsFinal);
-            last = wantsFinal && !log ? final : null;
-            if (status == Status.TimedOut && log && old!.Log is null && old.Kernel is null)
+            last = wantsFinal && space.Model.Slots[seen.id].Log is null ? final : null;
+            if (status == Status.TimedOut)
             {
-                space.Model.EveryPageDirty(seen.id);
+                EveryPageOfThoseThatBegan(space.Model);
             }
             return last;
         }
         if (old is not null)
         {
-            last = space.Model.Delete(old);
+            last = space.Model.Delete(old, moves: seen.size != 0);
             last = wantsFinal ? last : null;
             space.Backings.FindAll(one => one.Slot == old.Id).ForEach(one => one.IsAttached = false);
         }
@@ -168,6 +191,10 @@ internal sealed unsafe partial class Machine
             space.Model.Create(
                 new ReferenceSlot(seen.id, seen.guest_addr, seen.size, seen.host_addr, readOnly) { Log = log ? [] : null }, initially);
             if (status == Status.TimedOut)
+            {
+                EveryPageOfThoseThatBegan(space.Model);
+            }
+            if (status == Status.TimedOut && old is not null)
             {
                 space.Model.EveryPageDirty(seen.id);
             }

@@ -54,6 +54,7 @@ internal sealed unsafe partial class Machine
         }
         _expected.If(space is null, Status.BadHandle).If(seen.flags != 0 || seen.reserved != 0, Status.Invalid)
             .If(space is { Model.CanSnapshot: false }, Status.Invalid).If(AnyInside, Status.Deadlock)
+            .If(space is { Model.LacksPages: true }, Status.NotSupported)
             .Maybe(space is { Engine.IsTight: true }, Status.NoMemory);
         int status = library.SnapshotTake(handle, given, made);
         if (!Check(status, TimesOut(space) ? Status.TimedOut : 0) || status != 0)
@@ -83,8 +84,9 @@ internal sealed unsafe partial class Machine
         ulong handle = SnapshotHandle(out SnapshotState? snapshot);
         ulong* pages = NumberOut(mayBeNull: true);
         Say($"{handle:x}");
+        Uncrowd(snapshot?.Space);
         _expected.If(snapshot is null, Status.BadHandle).If(snapshot is { Model.IsWhole: false }, Status.NoEntry)
-            .If(AnyInside, Status.Deadlock);
+            .If(snapshot is { Space.Model.LacksPages: true }, Status.NotSupported).If(AnyInside, Status.Deadlock);
         ReferenceSpace? model = snapshot?.Space.Model;
         bool waits = !_expected.IsBad && model!.PagesToCome(snapshot!.Model.Consumer) != 0;
         Dictionary<ulong, byte[]> before = Contents();
@@ -107,11 +109,15 @@ internal sealed unsafe partial class Machine
         snapshot!.Space.Counts.Epochs++;
         snapshot.Space.Counts.Harvested += model!.Begin(snapshot.Model.Consumer, rearm: true);
         HashSet<ulong> put = [];
-        int count = model.Restore(snapshot.Model, host =>
-        {
-            put.Add(host);
-            Stored(host);
-        });
+        int count = model.Restore(
+            snapshot.Model,
+            host => !put.Contains(host)
+                && !before.GetValueOrDefault(host, s_zeroes).SequenceEqual(snapshot.Memory.GetValueOrDefault(host, s_zeroes)),
+            host =>
+            {
+                put.Add(host);
+                Stored(host);
+            });
         Same(pages is null ? (ulong)count : *pages, (ulong)count, "pages put back");
         CheckMemory(before, snapshot.Memory, put);
         _untold.ExceptWith(put);
@@ -135,7 +141,7 @@ internal sealed unsafe partial class Machine
         ulong* wrong = NumberOut(mayBeNull: false);
         Say($"{handle:x} stores {stores % 4 == 3}");
         _expected.If(snapshot is null, Status.BadHandle).If(snapshot is { Model.IsWhole: false }, Status.NoEntry)
-            .Maybe(AnyInside, Status.Deadlock);
+            .If(snapshot is { Space.Model.LacksPages: true }, Status.NotSupported).Maybe(AnyInside, Status.Deadlock);
         if (!_expected.IsBad && stores % 4 == 3 && snapshot!.Model.Images.Length != 0)
         {
             ulong[] pages = [.. snapshot.Space.Model.HostPages(snapshot.Model)];
@@ -187,6 +193,10 @@ internal sealed unsafe partial class Machine
             if (from < to && !_backings.Any(one => one.IsAttached && one.Host < host + (to - from) && host < one.Host + one.Size))
             {
                 Native.Forget((void*)host, (nuint)(to - from)); // pages of the driver's area
+                for (ulong page = host; page < host + (to - from); page += GuestAddress.PageSize)
+                {
+                    StoredToTables(page, null, 0);
+                }
             }
         }
     }

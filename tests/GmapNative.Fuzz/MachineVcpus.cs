@@ -15,7 +15,7 @@ internal sealed unsafe partial class Machine
     private int OpenVcpu()
     {
         _expected.Clear();
-        ulong handle = SpaceHandle(out SpaceState? space);
+        ulong handle = AnySpaceHandle(out SpaceState? space, out ShadowState? shadow);
         byte kind = _code.Byte();
         bool own = kind % 4 != 3;
         VcpuConfig config = new()
@@ -46,6 +46,7 @@ internal sealed unsafe partial class Machine
         {
             Handle = *made,
             Space = space!,
+            Shadow = shadow,
             View = view is null ? 0 : (nint)(*view),
             Speaks = seen.inline_version == ViewWords.InlineVersion,
             IsOwn = own,
@@ -54,6 +55,7 @@ internal sealed unsafe partial class Machine
         That(view is null || (((ViewWords*)vcpu.View)->Vcpu == vcpu.Handle && !vcpu.IsInside), "a view's first words");
         _vcpus.Add(vcpu);
         space!.Vcpus.Add(vcpu);
+        _ = shadow is null ? 0 : shadow.Vcpus++;
         Born(vcpu.Handle, vcpu);
         return status;
     }
@@ -69,12 +71,18 @@ internal sealed unsafe partial class Machine
         {
             That(!vcpu!.IsInside, "a closed view is inside");
             vcpu.IsOpen = false;
-            vcpu.Space.Vcpus.Remove(vcpu);
+            Closed(vcpu);
             _vcpus.Remove(vcpu);
             _closed.Add(vcpu);
             Gone(handle);
         }
         return status;
+    }
+
+    private static void Closed(VcpuState vcpu)
+    {
+        vcpu.Space.Vcpus.Remove(vcpu);
+        _ = vcpu.Shadow is null ? 0 : vcpu.Shadow.Vcpus--;
     }
 
     private int On(bool own, System.Func<int> call) => own ? call() : helper.Run(call);
@@ -142,12 +150,17 @@ internal sealed unsafe partial class Machine
     {
         _expected.Clear();
         ulong handle = VcpuHandle(out VcpuState? vcpu);
-        ulong address = Address(vcpu?.Space);
+        ulong address = AddressFor(vcpu);
         uint access = AccessOf();
         FaultResult* result = Output<FaultResult>(out uint size, mayBeNull: true);
         byte who = _code.Byte();
         Say($"{handle:x} at {address:x} access {access}");
         _expected.If(vcpu is null, Status.BadHandle);
+        if (vcpu?.Shadow is not null && !_expected.IsBad)
+        {
+            return FaultNested(vcpu, address, access, result, size, who);
+        }
+        Uncrowd(vcpu?.Space, vcpu);
         bool own = (vcpu?.IsOwn ?? true) ^ (who % 16 == 15);
         bool wasInside = vcpu is { IsInside: true };
         int status = On(own, () => library.Fault(handle, address, access, result));
@@ -159,6 +172,7 @@ internal sealed unsafe partial class Machine
             return status;
         }
         vcpu!.IsOwn = own;
+        long mayCount = vcpu.MayCount;
         Answer answer = Resolved(vcpu, status, address, (access & 2) != 0);
         if (result is not null && size >= sizeof(FaultResult))
         {
@@ -169,7 +183,7 @@ internal sealed unsafe partial class Machine
                 LeafSize = found.leaf_size,
                 Rights = (Access)found.rights,
                 Reason = (FaultReason)found.reason,
-                Done = (FaultDone)found.flags,
+                Done = (FaultDone)found.flags & (vcpu.MayCount == mayCount ? (FaultDone)7 : ~FaultDone.Granted),
             };
             Same(status == Status.NoMemory ? answer : Answer.Of(status, outcome), answer, $"fault at {address:x}");
             Same(found.depth | found.reserved, 0u, "depth and reserved");
@@ -182,7 +196,7 @@ internal sealed unsafe partial class Machine
         }
         if (status == 0 && (access & 2) != 0)
         {
-            Store(answer.Host);
+            Store(answer.Host, vcpu.Space, address);
         }
         return status;
     }
@@ -201,9 +215,12 @@ internal sealed unsafe partial class Machine
         ReferenceSpace model = vcpu.Space.Model;
         long before = model.DirtyOf(address);
         long granted = model.PagesGranted;
+        long again = model.Regranted;
+        long mayCount = model.MayCountAsGranted;
         Answer answer = Resolved(vcpu.Space, status, address, write);
         bool counts = model.Find(address) is { Tracked: true } or { Marked: not null };
-        vcpu.Granted += counts ? model.DirtyOf(address) - before : model.PagesGranted - granted;
+        vcpu.Granted += counts ? model.DirtyOf(address) - before + model.Regranted - again : model.PagesGranted - granted;
+        vcpu.MayCount += model.MayCountAsGranted - mayCount;
         return answer;
     }
 
@@ -256,10 +273,15 @@ internal sealed unsafe partial class Machine
         for (int i = 0; i < n; i++)
         {
             var request = (FaultRequest*)(at + (i * stride));
-            request->guest_addr = Address(vcpu?.Space);
+            request->guest_addr = AddressFor(vcpu);
             request->access = _code.Byte() is var choice && choice >= 250 ? choice : 1 + (choice % 2u);
         }
         Say($"{handle:x} {n} requests, stride {stride}, null {isNull}");
+        if (vcpu?.Shadow is not null && !_expected.IsBad)
+        {
+            return FaultManyNested(vcpu, at, n, stride, done);
+        }
+        Uncrowd(vcpu?.Space, vcpu);
         bool own = vcpu?.IsOwn ?? true;
         int status = On(own, () => library.FaultMany(handle, isNull ? null : (FaultRequest*)at, (nuint)n, stride, done));
         if (_expected.IsBad)
@@ -290,12 +312,16 @@ internal sealed unsafe partial class Machine
     private int Translate()
     {
         _expected.Clear();
-        ulong handle = SpaceHandle(out SpaceState? space);
-        ulong address = Address(space);
+        ulong handle = AnySpaceHandle(out SpaceState? space, out ShadowState? shadow);
+        ulong address = shadow is null ? Address(space) : InnerAddress(shadow);
         uint access = AccessOf();
         FaultResult* result = Output<FaultResult>(out uint size, mayBeNull: true);
         Say($"{handle:x} at {address:x} access {access}");
         _expected.If(space is null, Status.BadHandle);
+        if (shadow is not null && !_expected.IsBad)
+        {
+            return TranslateNested(shadow, handle, address, access, result, size);
+        }
         int status = library.Translate(handle, address, access, result);
         Answer answer = space?.Model.Translate(address, (access & 2) != 0) ?? default;
         Check(status, answer.Status);

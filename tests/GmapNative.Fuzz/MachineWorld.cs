@@ -38,6 +38,8 @@ internal sealed unsafe partial class Machine
     private void Begin()
     {
         Callbacks.Kicked = Kicked;
+        Callbacks.Notified = 0;
+        Callbacks.Nested.Clear();
         guest.Forget();
         byte[] world = [_code.Byte(), _code.Byte(), _code.Byte(), _code.Byte()];
         Code rest = _code;
@@ -83,14 +85,20 @@ internal sealed unsafe partial class Machine
                 HashSet<ulong> model = space.Model.Get(slot, slot.FirstPage, slot.Pages);
                 SamePages(PagesOf(new(bitmap, words), slot.FirstPage), model, $"slot {slot.Id}");
             }
-            SpaceStats stats = new() { struct_size = (uint)sizeof(SpaceStats) };
-            Same(library.SpaceStats(space.Handle, &stats), 0, "figures");
-            CheckSpace(space, stats);
+            CheckSpace(space, FiguresOf(space));
         }
+        Same(Callbacks.Notified, 0, "callbacks of notifiers"); // what is armed is cancelled at once
         foreach (EngineState engine in _engines)
         {
             CheckEngine(engine, FiguresOf(engine));
         }
+    }
+
+    private SpaceStats FiguresOf(SpaceState space)
+    {
+        SpaceStats stats = new() { struct_size = (uint)sizeof(SpaceStats) };
+        Same(library.SpaceStats(space.Handle, &stats), 0, "figures");
+        return stats;
     }
 
     private EngineStats FiguresOf(EngineState engine)
@@ -108,8 +116,16 @@ internal sealed unsafe partial class Machine
         foreach (VcpuState vcpu in Shuffled(_vcpus, order))
         {
             Same(library.VcpuClose(vcpu.Handle), 0, "close");
-            vcpu.Space.Vcpus.Remove(vcpu);
+            Closed(vcpu);
             Gone(vcpu.Handle);
+        }
+        foreach (ShadowState shadow in Shuffled(_shadows, order))
+        {
+            for (int opened = shadow.Opened; opened > 0; opened--)
+            {
+                Same(library.ShadowClose(shadow.Handle), 0, "close");
+                GaveBack(shadow);
+            }
         }
         foreach (ConsumerState consumer in Shuffled(_consumers, order))
         {
@@ -121,11 +137,16 @@ internal sealed unsafe partial class Machine
             Same(library.SnapshotFree(snapshot.Handle), 0, "free");
             Freed(snapshot);
         }
-        BackingState[] late = order % 2 == 0 ? [] : [.. _backings];
+        foreach (NotifierState notifier in Shuffled(_notifiers, order))
+        {
+            Same(library.NotifierUnregister(notifier.Handle), 0, "unregister");
+            Unregistered(notifier);
+        }
         foreach (BackingState backing in order % 2 == 0 ? Shuffled(_backings, order) : [])
         {
-            Detach(backing.Handle, backing);
+            Detach(backing.Handle, backing); // not those whose pages are missing still
         }
+        BackingState[] late = [.. _backings];
         foreach (SpaceState space in Shuffled(_spaces, order))
         {
             Same(library.SpaceDestroy(space.Handle), 0, "destroy");
@@ -159,7 +180,8 @@ internal sealed unsafe partial class Machine
         bool gone = library.EngineDestroy(handle) == Status.BadHandle && library.SpaceDestroy(handle) == Status.BadHandle
             && library.VcpuClose(handle) == Status.BadHandle && library.BackingFd(handle, &number) == Status.BadHandle
             && library.Translate(handle, 0, 1, &result) == Status.BadHandle && library.ConsumerClose(handle) == Status.BadHandle
-            && library.SnapshotFree(handle) == Status.BadHandle;
+            && library.SnapshotFree(handle) == Status.BadHandle && library.NotifierUnregister(handle) == Status.BadHandle
+            && library.ShadowClose(handle) == Status.BadHandle;
         That(gone, $"the stale handle {handle:x} is good");
     }
 

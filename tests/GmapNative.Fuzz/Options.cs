@@ -9,11 +9,12 @@ internal sealed record Options
 {
     public const string Usage =
         """
-        usage: GmapNative.Fuzz --library FILE [OPTIONS]
+        usage: GmapNative.Fuzz --library FILE [OPTIONS], or --tables [OPTIONS]
           --seconds N      how long (60); --operations N: until so many were run
           --seed N         what the random choices begin with (the time)
           --corpus DIR     programs to begin with; with --grow the ones worth keeping are written back
           --threads        two threads run programs on the same handles; no model, but no crash, hang or leak either
+          --tables         hostile tables of a guest for its guest, walked by the engine and by the book; the library is not called
           --replay FILE    runs one program (or all of a folder) and prints each operation
           --minimize FILE  makes a failing program small
           --quiet          a failing program is kept as it is: --minimize can come later
@@ -37,6 +38,8 @@ internal sealed record Options
 
     public bool Threads { get; init; }
 
+    public bool Tables { get; init; }
+
     public bool Quiet { get; init; }
 
     public string? Replay { get; init; }
@@ -54,13 +57,14 @@ internal sealed record Options
         for (int i = 0; i < arguments.Length; i++)
         {
             string name = arguments[i];
-            bool isSwitch = name is "--names" or "--grow" or "--threads" or "--quiet";
+            bool isSwitch = name is "--names" or "--grow" or "--threads" or "--tables" or "--quiet";
             string value = isSwitch ? "" : i + 1 < arguments.Length ? arguments[++i] : "";
             Options? next = name switch
             {
                 "--names" => options with { Names = true },
                 "--grow" => options with { Grow = true },
                 "--threads" => options with { Threads = true },
+                "--tables" => options with { Tables = true },
                 "--quiet" => options with { Quiet = true },
                 "--library" => options with { Library = value },
                 "--seconds" when double.TryParse(value, CultureInfo.InvariantCulture, out double time) => options with { Seconds = time },
@@ -81,6 +85,6 @@ internal sealed record Options
             options = next;
         }
         options = !timed && options.Operations != long.MaxValue ? options with { Seconds = double.MaxValue } : options;
-        return options.Library.Length == 0 ? null : options;
+        return options.Library.Length == 0 && !options.Tables ? null : options;
     }
 }

@@ -12,7 +12,7 @@ namespace GmapNative.Fuzz;
 /// Two threads run the halves of a program on the same engine and spaces, which either may destroy under the other. There is no model:
 /// the library must live, answer what is documented, and have nothing left at the end.
 /// </summary>
-internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
+internal sealed unsafe partial class Race(Library library, GuestArea guest, KeySet keys) : ITarget
 {
     private const int Threads = 2;
     private const int MostSpaces = 3;
@@ -24,6 +24,7 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
         0, Status.NoEntry, Status.ArgumentTooBig, Status.BadHandle, Status.NoMemory, Status.Fault, Status.Busy, Status.Exists,
         Status.Invalid, Status.Deadlock, Status.NotSupported, Status.NotPermitted, Status.Protection, Status.Addressing,
         Status.SegmentTranslation, Status.PageTranslation, Status.AsceType, Status.RegionThirdTranslation, InlineWriter.Ask,
+        Status.TryAgain, Status.TranslationSpecification, // of shadows: tables that change all the time, and what is written over them
     ];
 
     private Library Calls { get; } = library;
@@ -33,6 +34,7 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
     private readonly ConcurrentBag<ulong> _opened = [];   // consumers, closed or not
     private readonly ulong[] _consumers = new ulong[2];
     private readonly ConcurrentBag<ulong> _taken = [];    // snapshots, freed or not
+    private readonly ConcurrentBag<ulong> _attached = []; // backings that could not be detached: pages of theirs were missing
     private readonly ulong[] _snapshots = new ulong[2];
     private ulong _engine;
     private ulong _backing;
@@ -58,6 +60,7 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
             SetSlot(_spaces[i], 0, 0, 2 << 20, 0, 2);
             SetSlot(_spaces[i], 1, 2UL << 30, 1 << 20, 1 << 20, 2);
         }
+        PlantTables();
         using var start = new Barrier(Threads);
         Runner[] runners =
             [.. Enumerable.Range(0, Threads).Select(i => (From: i * program.Length / Threads, To: (i + 1) * program.Length / Threads))
@@ -82,6 +85,10 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
 
     private void End()
     {
+        while (_shadowed.TryTake(out ulong shadow))
+        {
+            _ = Calls.ShadowClose(shadow);
+        }
         while (_taken.TryTake(out ulong snapshot))
         {
             _ = Calls.SnapshotFree(snapshot);
@@ -94,7 +101,11 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
         {
             _ = Calls.SpaceDestroy(space);
         }
-        _ = Calls.BackingDetach(_backing); // its number
+        _attached.Add(_backing);
+        while (_attached.TryTake(out ulong backing))
+        {
+            _ = Calls.BackingDetach(backing); // its number: where pages were missing it could not be before
+        }
         EngineStats stats = new() { struct_size = (uint)sizeof(EngineStats) };
         int status = Calls.EngineStats(_engine, &stats);
         ulong left = stats.spaces + stats.limbo_bytes + stats.log_bytes + stats.region_table_bytes + stats.page_table_bytes
@@ -135,6 +146,8 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
     /// <summary>One thread: a vcpu of its own, everything else shared.</summary>
     private sealed class Runner(Race race, byte[] program)
     {
+        private const int MostAsked = 16;
+
         private readonly Code _code = new(program);
         private readonly ulong[] _bitmap = new ulong[64];
         private ulong _vcpu;
@@ -194,7 +207,7 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
                     case Operation.SlotDelete:
                         return race.SetSlot(space, id, 0, 0, 0, 0);
                     case Operation.VcpuOpen or Operation.Enter or Operation.Leave or Operation.LeaveAll:
-                        return Section(operation, space);
+                        return Section(operation, operation == Operation.VcpuOpen && id != 0 ? race.ShadowOr(space) : space);
                     case Operation.VcpuClose:
                         int closed = library.VcpuClose(_vcpu);
                         (_vcpu, _view) = (0, null);
@@ -202,7 +215,7 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
                     case Operation.Fault or Operation.FaultMany or Operation.InlineLoad or Operation.InlineStore:
                         return Access(operation, address);
                     case Operation.Translate:
-                        return library.Translate(space, address, 2, null);
+                        return library.Translate(id == 2 ? race.ShadowOr(space) : space, address, 2, null);
                     case Operation.Read:
                         return library.Read(space, address, bitmap, 512);
                     case Operation.Write:
@@ -239,10 +252,14 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
                         return Consume(operation, space, id, bitmap);
                     case Operation.SnapshotTake or Operation.SnapshotRestore or Operation.SnapshotVerify or Operation.SnapshotFree:
                         return Snapshot(operation, space, id);
+                    case Operation.Shadow or Operation.ShadowOpen or Operation.ShadowClose or Operation.ShadowTables:
+                        return race.Nest(operation, space, address, id, _code.Byte());
                     case Operation.Attach:
                         return Attach(space, id);
                     case Operation.Descriptor:
                         return library.BackingFd(Volatile.Read(ref race._backing), (int*)&number);
+                    case Operation.Serve:
+                        return Arrive(address, size);
                     case Operation.Detach:
                         return library.BackingDetach(Volatile.Read(ref race._backing));
                     default:
@@ -324,14 +341,28 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
             }
         }
 
+        /// <summary>Pages of the last backing, where they come later.</summary>
+        private int Arrive(ulong address, ulong size)
+        {
+            ulong wanted, count;
+            ulong backing = Volatile.Read(ref race._backing);
+            int status = race.Calls.BackingWanted(backing, 0, _code.Byte() % 2u, &wanted, 1, &count);
+            ulong start = status == 0 && count != 0 ? wanted : address;
+            return status is 0 or Status.Deadlock ? race.Calls.BackingProvide(backing, start, null, Math.Min(size, 1 << 16)) : status;
+        }
+
         private int Attach(ulong space, uint id)
         {
-            var config = new BackingConfig { struct_size = (uint)sizeof(BackingConfig), kind = 1 };
+            var config = new BackingConfig { struct_size = (uint)sizeof(BackingConfig), kind = id % 2 == 0 ? 1u : 3u };
             ulong backing;
             int status = race.Calls.BackingAttach(space, id, &config, &backing);
             if (status == 0)
             {
-                _ = race.Calls.BackingDetach(Interlocked.Exchange(ref race._backing, backing));
+                ulong before = Interlocked.Exchange(ref race._backing, backing);
+                if (race.Calls.BackingDetach(before) == Status.Busy)
+                {
+                    race._attached.Add(before);
+                }
             }
             return status;
         }
@@ -372,7 +403,9 @@ internal sealed unsafe class Race(Library library, GuestArea guest, KeySet keys)
             {
                 return _view.Load(address, out _);
             }
-            return _view.Write(address & ~7UL, address, at => race.Calls.Fault(_vcpu, at, 2, null));
+            int asked = 0; // a store of a shadow's guest into its own tables is granted for that access only: the header always asks
+            return _view.Write(
+                address & ~7UL, address, at => asked++ < MostAsked ? race.Calls.Fault(_vcpu, at, 2, null) : InlineWriter.Ask);
         }
     }
 }

@@ -25,7 +25,8 @@ internal static class Supervisor
             var clock = Stopwatch.StartNew();
             (int status, string said) = RunChild(options, board, ["--child", state, .. Arguments(options)]);
             Console.WriteLine($"{board.Operations} operations, {board.Programs} programs, {board.Keys} keys, "
-                + $"{clock.Elapsed.TotalSeconds:F1} s, seed {options.Seed}{(options.Threads ? ", two threads" : "")}: "
+                + $"{clock.Elapsed.TotalSeconds:F1} s, seed {options.Seed}"
+                + (options.Tables ? ", tables: " : options.Threads ? ", two threads: " : ": ")
                 + (status == 0 ? "no crash, no leak, no difference" : "FAILED"));
             Console.Write(status == 0 ? said : "");
             return status == 0 ? 0 : Report(options, board.Program, status, said);
@@ -101,6 +102,7 @@ internal static class Supervisor
             List<string> arguments = ["--library", options.Library, "--replay", file];
             arguments.AddRange(quiet ? ["--quiet"] : []);
             arguments.AddRange(options.Threads ? ["--threads"] : []);
+            arguments.AddRange(options.Tables ? ["--tables"] : []);
             return RunChild(options, null, [.. arguments]);
         }
         finally
@@ -120,6 +122,7 @@ internal static class Supervisor
         arguments.AddRange(options.CorpusFolder is not null ? ["--corpus", options.CorpusFolder] : []);
         arguments.AddRange(options.Grow ? ["--grow"] : []);
         arguments.AddRange(options.Threads ? ["--threads"] : []);
+        arguments.AddRange(options.Tables ? ["--tables"] : []);
         return arguments;
     }
 

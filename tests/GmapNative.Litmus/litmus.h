@@ -13,7 +13,7 @@
 #define MIB 0x100000ull
 #define PAGE 4096ull
 #define CELLS (PAGE / 8)      /* 8-byte cells of a page */
-#define GUEST (64 * MIB)      /* where page 0 of the world is in the guest */
+#define GUEST guest_base      /* where page 0 of the world is in the guest: 64 MiB, or 0 if it is one 2 GB leaf */
 #define WORLD_PAGES 1280u     /* 5 segments: the judged slots, then the other slot */
 #define JUDGED_PAGES 1000u    /* the rest of the fourth segment is the other slot's */
 #define SECOND_SLOT 643u      /* where two judged slots meet: in a line of 8 entries */
@@ -29,13 +29,14 @@
 enum { EXIT_PASS, EXIT_VIOLATION, EXIT_INCONCLUSIVE, EXIT_UNSUPPORTED, EXIT_USAGE = 64 };
 
 /* How a writer stores. */
-enum path { BY_WALK, BY_CACHE, CROSSING, BY_WRITE, BY_MARK, BY_MANY, BY_FAULT, BY_POLL };
+enum path { BY_WALK, BY_CACHE, CROSSING, BY_WRITE, BY_MARK, BY_MANY, BY_FAULT, BY_POLL, BY_INNER, BY_SECOND };
 
 /* Where the written pages ("spots") are. */
 enum layout {
   LINES,    /* seven pages of each line of 8 entries; nobody writes the eighth */
   SPREAD,   /* one page of each line, one segment */
   SEGMENTS, /* one line after the other, in four segments in turn */
+  REGION,   /* the same, in a slot of 2 GB that may be one leaf (PROTOCOL.md, rule 33) */
   RUN,      /* one after the other, over the border of two segments */
   BORDER,   /* on both sides of the border of the two slots */
   DENSE,    /* all pages of a segment */
@@ -56,6 +57,9 @@ enum {
   AGES = 128,
   DISCARDS = 256, /* of the pages that nobody judges */
   FILLS = 512,    /* all pages of the dense segment become dirty, then one leaf, then a table again */
+  WATCHES = 1024, /* gmap_protect: pages are armed for their next write, and disarmed */
+  REWRITES = 2048, /* the guest's tables for its guest */
+  SHADOWS = 4096,  /* guests of the guest come and go */
 };
 
 typedef struct program {
@@ -87,6 +91,7 @@ typedef struct options {
   enum control control;
   int end_only;     /* the weak oracle: equality at the end */
   uint32_t tracking; /* GMAP_TRACK_* of the space */
+  uint32_t format;   /* GMAP_TABLE_* */
   int json, list;
 } options;
 
@@ -164,6 +169,8 @@ static inline unsigned cell_of(unsigned lane) {
   return lane % 2 ? (unsigned)CELLS - 1 - lane / 2 : lane / 2;
 }
 
+extern uint64_t guest_base; /* set once, before there are threads */
+
 static inline uint64_t guest_of(unsigned page) { return GUEST + page * PAGE; }
 
 static inline uint64_t *cell_at(unsigned char *base, unsigned page, unsigned cell) {
@@ -204,7 +211,7 @@ int is_chosen(const options *o, const char *name);
 uint64_t nanoseconds(void);
 uint64_t seed_of(const world *w, unsigned role, unsigned number);
 void world_open(world *w);
-unsigned char *map_memory(world *w, size_t size);
+unsigned char *map_memory(world *w, size_t size, size_t alignment);
 void world_close(world *w);
 gmap_status set_slot(const world *w, uint32_t id, uint32_t flags, unsigned first, unsigned pages);
 /* Ends the process. The first violation is the one that counts. */
@@ -228,6 +235,23 @@ void *harvest_on(void *harvester_);
 void *consume_on(void *harvester_);
 void visit(world *w, uint64_t *random, unsigned page); /* opens a vcpu, stores if it can, closes it */
 void expect_holes(world *w, unsigned first, unsigned pages); /* nothing is mapped there any more */
+
+/* watcher.c: by the operator's thread */
+void watch_begin(world *w);
+void watch(world *w, uint64_t *random);
+void watch_end(world *w);
+
+/* nested.c: the first guest's ASCE is an address of the world's, its guest's one of the first's */
+int is_nested(const world *w);
+void nested_plant(world *w);
+uint64_t first_asce(void);
+uint64_t second_asce(void);
+unsigned nested_leads(world *w, unsigned page);
+gmap_status open_shadow(world *w, uint64_t space, uint64_t asce, uint32_t edat, uint64_t *shadow);
+void nested_begin(world *w); /* by the operator's thread, and what follows */
+void rewrite(world *w, uint64_t *random);
+void visit_shadow(world *w, uint64_t *random);
+void nested_end(world *w);
 
 /* oracle.c */
 void oracle_begins(harvester *h);

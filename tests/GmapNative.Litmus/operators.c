@@ -111,6 +111,9 @@ static void operate_once(world *w, unsigned what, uint64_t *random) {
     case AGES: age(w, random); break;
     case FILLS: fill(w); break;
     case DISCARDS: discard(w, random); break;
+    case WATCHES: watch(w, random); break;
+    case REWRITES: rewrite(w, random); break;
+    case SHADOWS: visit_shadow(w, random); break;
     default: visit(w, random, JUDGED_PAGES + (unsigned)below(random, OTHER_PAGES)); break;
   }
   count(&w->result->operations, 1);
@@ -120,11 +123,15 @@ void *operate(void *world_) {
   world *w = (world *)world_;
   uint64_t random = seed_of(w, 'o', 0);
   jostle_begin(w->options, seed_of(w, 'p', 0));
+  watch_begin(w);
+  nested_begin(w);
   while (!is_set(&w->stop_guests)) {
-    unsigned what = 1u << below(&random, 10);
+    unsigned what = 1u << below(&random, 13);
     if (!(w->program->operator & what)) continue;
     operate_once(w, what, &random);
     sched_yield();
   }
+  nested_end(w);
+  watch_end(w);
   return NULL;
 }

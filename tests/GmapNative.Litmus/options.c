@@ -22,6 +22,7 @@ static void usage(FILE *to) {
         "  --seed N       of all random choices (taken from the clock, and printed)\n"
         "  --jostle N     hold threads up at one in N of the header's places (256); 0: never\n"
         "  --tracking generation: the space tracks by generation (entries)\n"
+        "  --format pgste the page tables have PGSTEs (plain)\n"
         "  --oracle end   only compare at the end (full: also in real time)\n"
         "  --control NAME a mistake of the harness that must be caught:", to);
   for (i = 1; i < CONTROLS; i++) fprintf(to, " %s", control_names[i]);
@@ -100,6 +101,10 @@ static int take(options *o, const char *option, const char *value) {
   if (strcmp(option, "--tracking") == 0) {
     o->tracking = strcmp(value, "generation") == 0 ? GMAP_TRACK_GENERATION : GMAP_TRACK_ENTRIES;
     return o->tracking == GMAP_TRACK_GENERATION || strcmp(value, "entries") == 0;
+  }
+  if (strcmp(option, "--format") == 0) {
+    o->format = strcmp(value, "pgste") == 0 ? GMAP_TABLE_4K_PGSTE : GMAP_TABLE_2K;
+    return o->format == GMAP_TABLE_4K_PGSTE || strcmp(value, "plain") == 0;
   }
   if (strcmp(option, "--oracle") == 0) {
     o->end_only = strcmp(value, "end") == 0;

@@ -54,6 +54,7 @@ static void copy_page(harvester *h, unsigned page) {
 static void check_reported(harvester *h, unsigned page) {
   world *w = h->w;
   unsigned all = w->program->policy == GMAP_SPLIT_NEVER, lane, spot; /* its leaves are dirty as a whole */
+  unsigned leaf = w->program->layout == REGION && w->options->tracking != GMAP_TRACK_GENERATION ? WORLD_PAGES : 256;
   if ((int)page == h->decoy) return;
   if (!is_judged(w, page)) {
     uint32_t now = __atomic_load_n(&w->scribbled[page], __ATOMIC_ACQUIRE);
@@ -63,7 +64,7 @@ static void check_reported(harvester *h, unsigned page) {
   }
   if (page / 256 == 1 && __atomic_load_n(&w->fills_begun, __ATOMIC_ACQUIRE) > h->earlier_fills) return;
   for (spot = 0; spot < w->spots; spot++) {
-    if (all ? w->page_of[spot] / 256 != page / 256 : w->page_of[spot] != page) continue;
+    if (all ? w->page_of[spot] / leaf != page / leaf : w->page_of[spot] != page) continue;
     for (lane = 0; lane < w->lanes; lane++)
       if (__atomic_load_n(&w->started[lane][spot], __ATOMIC_ACQUIRE) > h->earlier[lane][spot]) return;
   }

@@ -6,8 +6,8 @@
 #define ALL_ROUNDS (WHOLE | PART | ORED | GET_CLEAR)
 
 /* Writers' paths: w walk, c translation cache, p the same and polls, never leaving, x crossing, g gmap_write,
- * d device (store, then mark), m fault_many, f fault. Fields: name, paths, layout, spots, writers, own pages;
- * harvesters, rounds, slots, readers, operator, policy, pause, consumers. */
+ * d device (store, then mark), m fault_many, f fault, n a guest of the guest, N its guest. Fields: name, paths, layout,
+ * spots, writers, own pages; harvesters, rounds, slots, readers, operator, policy, pause, consumers. */
 const program programs[] = {
   {"own-pages", "wwww", LINES, 28, 4, 1, 1, WHOLE, 1, 0, 0, GMAP_SPLIT_LAZY, 0, 0},
   {"same-pages", "wwww", SPREAD, 32, 4, 0, 1, WHOLE, 1, 0, 0, GMAP_SPLIT_LAZY, 0, 0},
@@ -32,6 +32,9 @@ const program programs[] = {
   {"two-slots", "wcwg", BORDER, 16, 4, 0, 2, WHOLE | PART, 2, 0, 0, GMAP_SPLIT_LAZY, 0, 0},
   {"one-line-two-slots", "wcgw", BORDER, 6, 4, 0, 2, WHOLE | PART, 2, 0, 0, GMAP_SPLIT_LAZY, 10, 0},
   {"policy-never", "wcgm", SEGMENTS, 16, 4, 0, 1, WHOLE, 1, 0, 0, GMAP_SPLIT_NEVER, 0, 0},
+  {"region-never", "wcfg", REGION, 16, 4, 0, 1, WHOLE | PART, 1, 1, AGES, GMAP_SPLIT_NEVER, 0, 0},
+  {"region-unmap", "wfgm", REGION, 16, 4, 0, 2, WHOLE | PART, 1, 0, UNMAPS, GMAP_SPLIT_NEVER, 20, 0},
+  {"region-split", "wcfm", REGION, 32, 4, 0, 1, WHOLE | PART, 1, 1, UNMAPS | SPLITS | COLLAPSES, GMAP_SPLIT_LAZY, 20, 0},
   {"unmap", "wcmg", LINES, 28, 4, 0, 1, WHOLE, 1, 1, UNMAPS, GMAP_SPLIT_LAZY, 0, 0},
   {"unmap-parts", "wcxf", RUN, 24, 4, 0, 2, WHOLE | PART | GET_CLEAR, 1, 1, UNMAPS, GMAP_SPLIT_LAZY, 0, 0},
   {"policy-never-unmap", "wfgm", SEGMENTS, 16, 4, 0, 1, WHOLE, 1, 0, UNMAPS, GMAP_SPLIT_NEVER, 20, 0},
@@ -48,6 +51,13 @@ const program programs[] = {
   {"consumers", "wcgd", LINES, 28, 4, 0, 1, WHOLE | NO_REARM, 1, 0, 0, GMAP_SPLIT_LAZY, 0, 4},
   {"consumers-operator", "wcmd", LINES, 28, 4, 0, 1, WHOLE | GET_CLEAR, 1, 0,
    UNMAPS | LOGGING | SLOTS | SPLITS | COLLAPSES | AGES | DISCARDS, GMAP_SPLIT_LAZY, 20, 4},
+  {"watch", "wcgm", LINES, 28, 4, 0, 1, WHOLE, 1, 1, WATCHES, GMAP_SPLIT_LAZY, 20, 0},
+  {"watch-operator", "wcxf", RUN, 24, 4, 0, 2, WHOLE | PART | GET_CLEAR, 1, 1, WATCHES | UNMAPS | SPLITS | COLLAPSES | AGES,
+   GMAP_SPLIT_LAZY, 20, 0},
+  {"nested", "nNwn", LINES, 28, 4, 0, 1, WHOLE, 1, 0, REWRITES, GMAP_SPLIT_LAZY, 0, 0},
+  {"nested-operator", "nNnc", RUN, 24, 4, 0, 2, WHOLE | PART | GET_CLEAR, 1, 1,
+   REWRITES | SHADOWS | UNMAPS | SPLITS | COLLAPSES | AGES | WATCHES, GMAP_SPLIT_LAZY, 20, 0},
+  {"watch-never", "wfgm", SEGMENTS, 16, 4, 0, 1, WHOLE, 1, 0, WATCHES | UNMAPS, GMAP_SPLIT_NEVER, 20, 0},
 };
 
 const unsigned program_count = sizeof programs / sizeof *programs;
@@ -63,6 +73,8 @@ enum path path_of(const program *p, unsigned writer) {
     case 'd': return BY_MARK;
     case 'm': return BY_MANY;
     case 'f': return BY_FAULT;
+    case 'n': return BY_INNER;
+    case 'N': return BY_SECOND;
     default: return BY_WALK;
   }
 }

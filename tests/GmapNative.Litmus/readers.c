@@ -95,7 +95,7 @@ void *read_on(void *world_) {
 void visit(world *w, uint64_t *random, unsigned page) {
   uint64_t at = guest_of(page), vcpu;
   gmap_view *view;
-  void *host;
+  void *host = NULL;
   open_view(w, &vcpu, &view);
   gmap_enter(view);
   if (page < JUDGED_PAGES) __atomic_fetch_or(&w->scribbled[page], 1, __ATOMIC_ACQ_REL);

@@ -143,6 +143,7 @@ else
     run_tests 'tests, shipped library' "$BIN/gmap-litmus"
     run_tests 'tests, shipped library, tracking by generation' "$BIN/gmap-litmus" --tracking generation
     export LD_LIBRARY_PATH=$LIB/check GMAP_CHECK_JOSTLE=64
+    run_tests 'tests, check flavour: page tables with PGSTEs, jostled' "$BIN/gmap-litmus" --format pgste
     run_tests 'tests, check flavour: freed tables poisoned, jostled' "$BIN/gmap-litmus"
     GMAP_CHECK_FREEZE=1 run_tests 'the same, tracking by generation, dense bits swapped' "$BIN/gmap-litmus" --tracking generation
     GMAP_CHECK_FREEZE=1 run_tests 'tests, check flavour: every dirty segment is frozen, jostled' "$BIN/gmap-litmus"

@@ -76,7 +76,7 @@ static void cast_harvester(world *w, harvester *h, unsigned me, int is_consumer)
   h->w = w;
   h->me = me;
   h->is_consumer = is_consumer;
-  h->image = is_consumer ? map_memory(w, WORLD_PAGES * PAGE) : w->image;
+  h->image = is_consumer ? map_memory(w, WORLD_PAGES * PAGE, MIB) : w->image;
   h->random = seed_of(w, is_consumer ? 'e' : 'h', me);
   h->bitmap = (uint64_t *)calloc(BITMAP_WORDS, sizeof *h->bitmap);
 }

@@ -10,6 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#define REGION_BYTES (2048 * MIB) /* one 2 GB leaf */
+
+uint64_t guest_base;
+
 uint64_t nanoseconds(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -58,11 +62,11 @@ void demand(world *w, gmap_status status, const char *call) {
   end_with(w, EXIT_VIOLATION, "%s answers %d (%s)", call, (int)status, gmap_strerror(status));
 }
 
-/* Zeroed memory that begins at a multiple of 1 MB. */
-unsigned char *map_memory(world *w, size_t size) {
-  void *raw = mmap(NULL, size + MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+/* Zeroed memory that begins at a multiple of the alignment. */
+unsigned char *map_memory(world *w, size_t size, size_t alignment) {
+  void *raw = mmap(NULL, size + alignment, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (raw == MAP_FAILED) end_with(w, EXIT_INCONCLUSIVE, "no memory for the guest");
-  return (unsigned char *)(((uintptr_t)raw + MIB - 1) & ~(uintptr_t)(MIB - 1));
+  return (unsigned char *)(((uintptr_t)raw + alignment - 1) & ~(uintptr_t)(alignment - 1));
 }
 
 gmap_status set_slot(const world *w, uint32_t id, uint32_t flags, unsigned first, unsigned pages) {
@@ -81,7 +85,8 @@ static unsigned page_of_spot(const program *p, unsigned spot) {
   switch (p->layout) {
     case LINES: return 200 + spot / 7 * 8 + spot % 7;
     case SPREAD: return 256 + spot * 8 % 256 + spot * 8 / 256;
-    case SEGMENTS: return spot % 4 * 256 + spot / 4 * 8;
+    case SEGMENTS:
+    case REGION: return spot % 4 * 256 + spot / 4 * 8;
     case DENSE: return 256 + spot;
     case RUN: return 512 - p->spots / 2 + spot;
     default: return SECOND_SLOT - p->spots / 2 + spot;
@@ -102,6 +107,13 @@ static void place_spots(world *w) {
 
 static void place_slots(world *w) {
   unsigned i;
+  if (w->program->layout == REGION) { /* of which only the first pages are judged */
+    w->slots = 1;
+    w->slot[0].id = 1;
+    w->slot[0].pages = JUDGED_PAGES;
+    demand(w, set_slot(w, 1, GMAP_SLOT_LOG_DIRTY, 0, (unsigned)(REGION_BYTES / PAGE)), "gmap_slot_set");
+    return;
+  }
   w->slots = w->program->slots;
   for (i = 0; i < w->slots; i++) {
     w->slot[i].id = 1 + i;
@@ -122,20 +134,25 @@ void world_open(world *w) {
   engine.struct_size = sizeof engine;
   engine.arena_bytes = 64 * MIB;
   space.struct_size = sizeof space;
-  space.limit = 1024 * MIB - 1;
+  guest_base = w->program->layout == REGION ? 0 : 64 * MIB;
+  space.limit = w->program->layout == REGION ? 2 * REGION_BYTES - 1 : 1024 * MIB - 1;
+  space.huge = w->program->layout == REGION ? GMAP_HUGE_2G : GMAP_HUGE_1M;
   space.split_policy = w->program->policy;
   space.tracking = w->options->tracking;
+  space.table_format = w->options->format;
+  space.max_shadows = 3;
   w->begun = nanoseconds();
   if (gmap_abi_version() >> 16 != GMAP_ABI_VERSION >> 16) unsupported(w, "a library of this ABI version");
   catch_crashes(w);
   w->writers = w->options->threads != 0 ? w->options->threads : w->program->writers;
   w->lanes = 2 * w->writers;
-  w->memory = map_memory(w, WORLD_PAGES * PAGE);
-  w->image = map_memory(w, WORLD_PAGES * PAGE);
+  w->memory = w->program->layout == REGION ? map_memory(w, REGION_BYTES, REGION_BYTES) : map_memory(w, WORLD_PAGES * PAGE, MIB);
+  w->image = map_memory(w, WORLD_PAGES * PAGE, MIB);
   place_spots(w);
   demand(w, gmap_engine_create(&engine, &w->engine), "gmap_engine_create");
   demand(w, gmap_space_create(w->engine, &space, &w->space), "gmap_space_create");
   place_slots(w);
+  nested_plant(w);
 }
 
 void world_close(world *w) {

@@ -7,12 +7,14 @@
 
 #include "gmap_inline.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sched.h>
 
 #define CACHE 16u
 #define BURST 4u /* stores in a section */
+#define SECTIONS 64u /* of an inner guest before it is opened anew */
 
 typedef struct store {
   unsigned lane, spot, page;
@@ -171,6 +173,60 @@ static void store_in_section(writer *me, gmap_view *view, gmap_cache_entry *cach
   if (me->path != BY_POLL) gmap_leave(view); /* else when its vcpu is closed */
 }
 
+/* A page of the inner guest is one of two in the world, which are swapped meanwhile: both are said before the right is asked for. */
+static void store_inner(writer *me, gmap_view *view, gmap_cache_entry *cache) {
+  world *w = me->w;
+  unsigned spot = choose_spot(me), lane = choose_lane(me), page;
+  store both[2] = {begin_store(me, spot, lane), begin_store(me, spot ^ 1u, lane)};
+  const store *s = both;
+  uint64_t address = both[0].page * PAGE + 8u * cell_of(lane);
+  int cached = below(&me->random, 4) != 0;
+  void *host = NULL;
+  for (;;) {
+    gmap_status status = cached ? gmap_cache_store(view, cache, CACHE - 1, address, 8, &host) : gmap_store_ptr(view, address, 8, &host);
+    if (status == 0) break;
+    if (status != GMAP_INLINE_ASK) violation(w, "an aligned store of an inner guest is answered with %d", (int)status);
+    status = gmap_fault(view->vcpu, view->ask_addr, GMAP_ACCESS_WRITE, NULL);
+    if (status != GMAP_EAGAIN) demand(w, status, "gmap_fault (shadow)");
+  }
+  jostle(6);
+  page = (unsigned)(((unsigned char *)host - w->memory) / (ptrdiff_t)PAGE);
+  if (page != nested_leads(w, both[0].page))
+    violation(w, "a store to page %u of an inner guest goes to page %u, its tables say %u", both[0].page, page,
+              nested_leads(w, both[0].page));
+  s += page != both[0].page;
+  guest_store((uint64_t *)host, cell_value(s->stamp, s->page));
+  publish(me, s);
+}
+
+/* Some sections of a shadow's vcpu, which comes and goes, and its shadow with it. */
+static void write_inner(writer *me, gmap_cache_entry *cache) {
+  world *w = me->w;
+  gmap_vcpu_config config;
+  uint64_t first = 0, second = 0, vcpu = 0;
+  gmap_view *view = NULL;
+  unsigned section, i;
+  memset(&config, 0, sizeof config);
+  config.struct_size = sizeof config;
+  config.inline_version = GMAP_INLINE_VERSION;
+  memset(cache, 0, CACHE * sizeof *cache); /* another shadow may count its generations from the same number */
+  if (open_shadow(w, w->space, first_asce(), 1, &first) == GMAP_EBUSY) return; /* it ends */
+  if (me->path == BY_SECOND && open_shadow(w, first, second_asce(), 1, &second) == GMAP_EBUSY) {
+    demand(w, gmap_shadow_close(first), "gmap_shadow_close");
+    return;
+  }
+  demand(w, gmap_vcpu_open(second ? second : first, &config, &vcpu, &view), "gmap_vcpu_open (shadow)");
+  for (section = 0; section < SECTIONS && !is_set(&w->stop_guests); section++) {
+    gmap_enter(view);
+    for (i = 0; i < BURST; i++) store_inner(me, view, cache);
+    gmap_leave(view);
+    pause_for(w->program->pause);
+  }
+  demand(w, gmap_vcpu_close(vcpu), "gmap_vcpu_close");
+  if (second) demand(w, gmap_shadow_close(second), "gmap_shadow_close");
+  demand(w, gmap_shadow_close(first), "gmap_shadow_close");
+}
+
 void *write_on(void *writer_) {
   writer *me = (writer *)writer_;
   world *w = me->w;
@@ -188,6 +244,11 @@ void *write_on(void *writer_) {
     switch (me->path) {
       case BY_WRITE: store_by_write(me); break;
       case BY_MARK: store_and_mark(me); break;
+      case BY_INNER:
+      case BY_SECOND:
+        if (is_nested(w)) write_inner(me, cache);
+        else store_in_section(me, view, NULL);
+        break;
       default: store_in_section(me, view, cache); break;
     }
     pause_for(w->program->pause);

@@ -35,6 +35,26 @@ public sealed class MigrateDemoTests
         SqliteRunIsPlausible(runs[1]);
     }
 
+    [Test]
+    public void A_guest_with_a_guest_arrives_whole_while_its_tables_change([Values("lazy", "eager")] string policy)
+    {
+        MigrateResult result = MigrateProgram.Run([.. s_small, "--guest", "nested", "--policy", policy]);
+        Assert.That(result.Status, Is.Zero, result.Everything);
+        JsonElement run = result.Json.GetProperty("runs")[0];
+        Assert.That((Text(run, "guest"), Number(run, "attempts")), Is.EqualTo(("nested", 1L)), result.Everything);
+        Assert.That(result.Output, Does.Match("[1-9][0-9]* pages moved under it: answer .* as known beforehand"));
+    }
+
+    [Test]
+    public void A_nested_guest_wants_to_be_tracked_by_pages_of_the_tables()
+    {
+        foreach (string[] bad in (string[][])[["--policy", "never"], ["--backing", "userfaultfd"], ["--memory", "4G"]])
+        {
+            MigrateResult result = MigrateProgram.Run(["demo", "--guest", "nested", .. bad]);
+            Assert.That((result.Status, result.ErrorLines.Length), Is.EqualTo((2, 1)), result.Everything);
+        }
+    }
+
     [TestCase("1")]
     [TestCase("2")]
     [TestCase("60")] // the last round, whichever it is: the guest has been stopped, and must run again

@@ -1,5 +1,4 @@
 using System;
-using System.Buffers.Binary;
 using System.IO;
 using System.Net;
 using System.Net.Sockets;
@@ -12,8 +11,6 @@ namespace GmapNative.Tests;
 [TestFixture]
 public sealed class MigrateEndsTests
 {
-    private const int Hello = 1, Pages = 3, Zero = 4, Run = 9;
-
     private string _folder = "";
 
     private string Address => $"unix:{_folder}/socket";
@@ -45,6 +42,13 @@ public sealed class MigrateEndsTests
     [TestCase("--connect tcp:127.0.0.1:http")]
     [TestCase("--listen tcp:127.0.0.1:1 --connect tcp:127.0.0.1:1")]
     [TestCase("--connect unix:/tmp/x --fail-first-at 2")]
+    [TestCase("--connect unix:/tmp/x --timeout-s 0")] // that would be: for ever
+    [TestCase("--listen unix:/tmp/x --timeout-s")]
+    [TestCase("--listen unix:/tmp/x --postcopy 1")]
+    [TestCase("demo --postcopy 61")]
+    [TestCase("demo --postcopy 1 --drop-a-page")]
+    [TestCase("demo --postcopy 1 --guest nested")]
+    [TestCase("demo --break-at 10")]
     public void A_bad_option_is_one_line_and_status_2(string words)
     {
         MigrateResult result = MigrateProgram.Run(words.Split(' ', StringSplitOptions.RemoveEmptyEntries));
@@ -132,10 +136,45 @@ public sealed class MigrateEndsTests
     {
         MigrateResult result = await Destination(socket =>
         {
-            socket.Send(HelloFrame());
+            socket.Send(MigrateWire.HelloFrame(64 << 20));
             socket.Close();
         });
         AssertFailed(result, "the peer is gone");
+    }
+
+    [Test]
+    public async Task Neither_side_waits_longer_for_a_silent_peer_than_it_was_told()
+    {
+        MigrateResult there = await Destination(socket => socket.Send(MigrateWire.HelloFrame(64 << 20)), "--timeout-s", "1");
+        AssertFailed(there, "has not answered for 1 s");
+        using Socket listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        listener.Bind(new UnixDomainSocketEndPoint($"{_folder}/silent"));
+        listener.Listen();
+        string[] options = ["--memory", "32M", "--threads", "1", "--steps", "1000", "--timeout-s", "1", "--retry-s", "0"];
+        MigrateResult source = MigrateProgram.Run(["--connect", $"unix:{_folder}/silent", .. options]);
+        Assert.That(source.Status, Is.EqualTo(1), source.Everything);
+        Assert.That(source.Errors, Does.Contain("has not answered for 1 s; the guest keeps running here"), source.Everything);
+    }
+
+    [Test]
+    public async Task A_source_gives_up_a_destination_that_takes_connections_and_nothing_else()
+    {
+        using Socket listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        listener.Bind(new UnixDomainSocketEndPoint($"{_folder}/socket"));
+        listener.Listen();
+        using MigrateProgram source =
+            MigrateProgram.Start("--connect", Address, "--memory", "32M", "--threads", "1", "--steps", "1000", "--retry-s", "1");
+        Task<MigrateResult> end = source.Ended();
+        int connections = 0;
+        for (Task<Socket> next = listener.AcceptAsync(); await Task.WhenAny(next, end) == next; next = listener.AcceptAsync())
+        {
+            connections++;
+            (await next).Dispose();
+        }
+
+        Assert.That((await end).Status, Is.EqualTo(1), (await end).Everything);
+        Assert.That((await end).ErrorLines[^1], Does.Contain("giving up: no destination took a round within 1 s"));
+        Assert.That(connections, Is.InRange(2, 10), "a fifth of a second between two");
     }
 
     [Test]
@@ -146,22 +185,23 @@ public sealed class MigrateEndsTests
         AssertFailed(await Destination(socket => socket.Send(noise)), "malformed stream");
     }
 
-    [TestCase(Pages, 16380, 8, 8 * 4104)]    // reaches over the end
-    [TestCase(Pages, 0, 129, 129 * 4104)]    // more than a frame may have
-    [TestCase(Pages, 0, 1, 4096)]            // a wrong length
-    [TestCase(Pages, 0, 0, 0)]
-    [TestCase(Pages, -1, 2, 2 * 4104)]       // wraps
-    [TestCase(Zero, 16383, 2, 0)]
-    [TestCase(Zero, 1, -1, 0)]
-    [TestCase(Run, 0, 0, 24)]                // before every page was compared
-    [TestCase(Hello, 1, 0, 16)]              // twice
+    [TestCase((int)FrameType.Pages, 16380, 8, 8 * 4104)]    // reaches over the end
+    [TestCase((int)FrameType.Pages, 0, 129, 129 * 4104)]    // more than a frame may have
+    [TestCase((int)FrameType.Pages, 0, 1, 4096)]            // a wrong length
+    [TestCase((int)FrameType.Pages, 0, 0, 0)]
+    [TestCase((int)FrameType.Pages, -1, 2, 2 * 4104)]       // wraps
+    [TestCase((int)FrameType.Zero, 16383, 2, 0)]
+    [TestCase((int)FrameType.Zero, 1, -1, 0)]
+    [TestCase((int)FrameType.Run, 0, 0, 24)]                // before every page was compared
+    [TestCase((int)FrameType.State, 0, 0, 100)]             // the same
+    [TestCase((int)FrameType.Hello, 1, 0, 16)]              // twice
     [TestCase(77, 0, 0, 0)]
-    public async Task A_frame_out_of_range_is_refused(int type, long first, long count, long length)
+    public async Task A_frame_out_of_range_is_refused(int number, long first, long count, long length)
     {
         MigrateResult result = await Destination(socket =>
         {
-            socket.Send(HelloFrame());
-            socket.Send(Frame(type, first, count, length, new byte[100]));
+            socket.Send(MigrateWire.HelloFrame(64 << 20));
+            socket.Send(MigrateWire.Frame((FrameType)number, first, count, new byte[100], length));
         });
         AssertFailed(result, "malformed stream");
     }
@@ -173,7 +213,7 @@ public sealed class MigrateEndsTests
     [TestCase(64L << 20, 1, 9)]
     public async Task A_strange_machine_is_refused(long memory, int guest, int policy)
     {
-        AssertFailed(await Destination(socket => socket.Send(HelloFrame(memory, guest, policy))), "refused the source");
+        AssertFailed(await Destination(socket => socket.Send(MigrateWire.HelloFrame(memory, guest, policy))), "refused the source");
     }
 
     private static void AssertFailed(MigrateResult result, string because)
@@ -184,34 +224,13 @@ public sealed class MigrateEndsTests
     }
 
     /// <summary>A destination to which a source says what the test wants, and then nothing more.</summary>
-    private async Task<MigrateResult> Destination(Action<Socket> source)
+    private async Task<MigrateResult> Destination(Action<Socket> source, params string[] options)
     {
-        using MigrateProgram destination = MigrateProgram.Start("--listen", Address);
+        using MigrateProgram destination = MigrateProgram.Start(["--listen", Address, .. options]);
         await destination.LineAfter("listening on ");
         using Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         await socket.ConnectAsync(new UnixDomainSocketEndPoint($"{_folder}/socket"));
         source(socket);
         return destination.End();
-    }
-
-    private static byte[] HelloFrame(long memory = 64 << 20, int guest = 1, int policy = 0)
-    {
-        byte[] payload = new byte[16];
-        BinaryPrimitives.WriteInt64LittleEndian(payload, memory);
-        BinaryPrimitives.WriteInt32LittleEndian(payload.AsSpan(8), guest);
-        BinaryPrimitives.WriteInt32LittleEndian(payload.AsSpan(12), policy);
-        return Frame(Hello, 1, 0, 16, payload);
-    }
-
-    private static byte[] Frame(int type, long first, long count, long length, byte[] payload)
-    {
-        byte[] frame = new byte[32 + payload.Length];
-        "MIGM"u8.CopyTo(frame);
-        BinaryPrimitives.WriteInt32LittleEndian(frame.AsSpan(4), type);
-        BinaryPrimitives.WriteInt64LittleEndian(frame.AsSpan(8), first);
-        BinaryPrimitives.WriteInt64LittleEndian(frame.AsSpan(16), count);
-        BinaryPrimitives.WriteInt64LittleEndian(frame.AsSpan(24), length);
-        payload.CopyTo(frame, 32);
-        return frame;
     }
 }

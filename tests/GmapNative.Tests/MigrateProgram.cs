@@ -9,29 +9,43 @@ using NUnit.Framework;
 
 namespace GmapNative.Tests;
 
-/// <summary>gmap-migrate as a process of its own: what it says, and how it ends.</summary>
+/// <summary>gmap-migrate, or a host like it, as a process of its own: what it says, and how it ends.</summary>
 internal sealed class MigrateProgram : IDisposable
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(2);
 
+    private readonly string _name;
     private readonly Process _process;
     private readonly Task<string> _errors;
 
-    private MigrateProgram(string[] arguments)
+    private MigrateProgram(string name, string[] arguments)
     {
-        Assert.That(FileName, Does.Exist, "the program is not there: run ./build.sh build");
-        ProcessStartInfo start = new(FileName, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+        string file = HostFile(name);
+        Assert.That(file, Does.Exist, "the program is not there: run ./build.sh build");
+        _name = name;
+        ProcessStartInfo start = new(file, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
         _process = Process.Start(start)!;
         _errors = _process.StandardError.ReadToEndAsync();
     }
 
-    public static string FileName { get; } = Path.Combine(Repository.Artifacts, "bin", "gmap-migrate");
+    public static string FileName { get; } = HostFile("gmap-migrate");
 
-    public static MigrateProgram Start(params string[] arguments) => new(arguments);
+    public static MigrateProgram Start(params string[] arguments) => StartHost("gmap-migrate", arguments);
 
-    public static MigrateResult Run(params string[] arguments)
+    public static MigrateResult Run(params string[] arguments) => RunHost("gmap-migrate", arguments);
+
+    /// <summary>Another host with the same protocol and the same manners.</summary>
+    public static MigrateProgram StartHost(string name, params string[] arguments) => new(name, arguments);
+
+    public static async Task<MigrateResult> RunAsync(params string[] arguments)
     {
-        using MigrateProgram program = new(arguments);
+        using MigrateProgram program = Start(arguments);
+        return await program.Ended();
+    }
+
+    public static MigrateResult RunHost(string name, params string[] arguments)
+    {
+        using MigrateProgram program = new(name, arguments);
         return program.End();
     }
 
@@ -46,22 +60,31 @@ internal sealed class MigrateProgram : IDisposable
             }
         }
 
-        throw new InvalidOperationException($"gmap-migrate ended without a line \"{beginning}\": {await _errors}");
+        throw new InvalidOperationException($"{_name} ended without a line \"{beginning}\": {await _errors}");
     }
 
     public void Kill() => _process.Kill();
 
-    public MigrateResult End()
+    public MigrateResult End() => Ended().GetAwaiter().GetResult();
+
+    /// <summary>The same, and no thread waits: for tests in which many programs run at once.</summary>
+    public async Task<MigrateResult> Ended()
     {
         Task<string> output = _process.StandardOutput.ReadToEndAsync();
-        if (!_process.WaitForExit(s_patience))
+        try
+        {
+            await _process.WaitForExitAsync().WaitAsync(s_patience).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
         {
             _process.Kill();
-            Assert.Fail("gmap-migrate did not end in time");
+            Assert.Fail($"{_name} did not end in time: {await _errors}");
         }
 
-        return new MigrateResult(_process.ExitCode, output.Result, _errors.Result);
+        return new MigrateResult(_process.ExitCode, await output.ConfigureAwait(false), await _errors.ConfigureAwait(false));
     }
+
+    private static string HostFile(string name) => Path.Combine(Repository.Artifacts, "bin", name);
 
     public void Dispose()
     {
@@ -74,7 +97,7 @@ internal sealed class MigrateProgram : IDisposable
     }
 }
 
-/// <summary>How a run of gmap-migrate ended.</summary>
+/// <summary>How a run of a host ended.</summary>
 internal sealed record MigrateResult(int Status, string Output, string Errors)
 {
     public string[] ErrorLines => Errors.Split('\n', StringSplitOptions.RemoveEmptyEntries);

@@ -1,6 +1,6 @@
 /* MODEL rules 4, 5, 6, 10: a thread that polls the generation instead of leaving, its stores in a store buffer (x86) */
 /* GOOD weak: plain stores pass plain and releasing stores before them (arm64) */
-/* GOOD untold: the grace is for a change that raised nothing: it raises the generation itself while it waits */
+/* GOOD raises_itself: the grace is for a change that raised nothing: it raises the generation itself while it waits */
 /* TWIN old_answer (lost): the generation from before the take counts as an answer */
 /* TWIN bump_first (lost): the generation is raised, then the entry is taken */
 /* TWIN right_kept (lost): the poll answers, and the store goes by the right from before it */
@@ -104,13 +104,13 @@ inline take() {
     atomic { if :: entry & SD -> epoch = true; entry = PROT :: else fi };
     if
     :: epoch ->
-#if !defined(bump_first) && !defined(untold) && !defined(never_told)
+#if !defined(bump_first) && !defined(raises_itself) && !defined(never_told)
        generation++;
 #endif
 #ifdef old_answer
        since = generation - 1;
 #else
-#if defined(untold) || defined(never_told)
+#if defined(raises_itself) || defined(never_told)
        since = 255;
 #else
        since = generation;
@@ -120,7 +120,7 @@ inline take() {
        seen = word;
        do
        :: !(seen & 1) || word != seen || answer >= since -> break
-#ifdef untold
+#ifdef raises_itself
        :: since == 255 && (seen & 1) && word == seen -> atomic { generation++; since = generation } /* unreached: in the last take nobody is inside */
 #endif
        od

@@ -8,7 +8,7 @@
 # A model is NAME.pml. Its variants stand in its head, one comment that begins a line each, and are macros of their names:
 #   /* MODEL rules 1, 2: text */            without a macro: must hold
 #   /* GOOD name: text */                   must hold too
-#   /* TWIN name (kind): text */            must fail, and by that kind: lost, invented, freed, mapped, leaked or stuck
+#   /* TWIN name (kind): text */            must fail, and by that kind: a promise of common.inc
 # To hold is: no error, no invalid end state, the search complete, and no statement of a process unreached except those whose
 # line says `unreached: why`.
 set -euo pipefail

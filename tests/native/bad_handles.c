@@ -4,7 +4,7 @@
  * GMAP_EBADF, and nothing changed. All other arguments are good ones. */
 #include "snapshot.h"
 
-enum kind { ENGINE, SPACE, VCPU, BACKING, CONSUMER, KINDS };
+enum kind { ENGINE, SPACE, VCPU, BACKING, CONSUMER, NOTIFIER, KINDS };
 
 static uint64_t words[MAX_WORDS];
 static unsigned char data[64];
@@ -92,6 +92,18 @@ static gmap_status populate(uint64_t h) {
   return gmap_populate(h, GUEST + 14 * MIB, MIB, GMAP_ACCESS_READ, 0, &next);
 }
 
+/* Of a good handle they answer that the space has none: the handle was looked at before. */
+static gmap_status pgste_get(uint64_t h) {
+  uint64_t word;
+  gmap_status status = gmap_pgste_get(h, GUEST, &word);
+  return status == GMAP_EOPNOTSUPP ? 0 : status;
+}
+
+static gmap_status pgste_update(uint64_t h) {
+  gmap_status status = gmap_pgste_update(h, GUEST, 1, 1, NULL);
+  return status == GMAP_EOPNOTSUPP ? 0 : status;
+}
+
 static gmap_status dirty_get(uint64_t h) {
   uint64_t bits[MAX_WORDS], dirty;
   return gmap_dirty_get(h, SLOT, 0, 64, 0, bits, &dirty);
@@ -161,7 +173,31 @@ static gmap_status backing_fd(uint64_t h) {
   return gmap_backing_fd(h, &fd);
 }
 
+static gmap_status backing_fault(uint64_t h) { return gmap_backing_fault(h, 0); }
+static gmap_status backing_service(uint64_t h) { return gmap_backing_service(h, 0, NULL); }
 static gmap_status backing_detach(uint64_t h) { return gmap_backing_detach(h); }
+static gmap_status backing_provide(uint64_t h) { return gmap_backing_provide(h, GUEST, NULL, PAGE); }
+static gmap_status backing_wait(uint64_t h) { return gmap_backing_wait(h, GUEST, 0); }
+static gmap_status backing_missing(uint64_t h) { return gmap_backing_missing(h, 0, 1, NULL, NULL); }
+
+static gmap_status backing_wanted(uint64_t h) {
+  uint64_t address, count;
+  return gmap_backing_wanted(h, 0, 0, &address, 1, &count);
+}
+
+static gmap_status protect(uint64_t h) { return gmap_protect(h, GUEST, PAGE, GMAP_PROT_READ, GMAP_NOTIFY_CHANGE); }
+
+static void hears(void *user, uint64_t space, uint64_t first, uint64_t last, uint32_t kind) {
+  (void)user, (void)space, (void)first, (void)last, (void)kind;
+}
+
+static gmap_status notifier_register(uint64_t h) {
+  gmap_notifier config = {.struct_size = sizeof config, .callback = hears};
+  uint64_t notifier;
+  return gmap_notifier_register(h, &config, &notifier);
+}
+
+static gmap_status notifier_unregister(uint64_t h) { return gmap_notifier_unregister(h); }
 
 static const struct {
   const char *name;
@@ -193,6 +229,8 @@ static const struct {
     {"gmap_collapse", SPACE, collapse},
     {"gmap_age", SPACE, age},
     {"gmap_populate", SPACE, populate},
+    {"gmap_pgste_get", SPACE, pgste_get},
+    {"gmap_pgste_update", SPACE, pgste_update},
     {"gmap_dirty_get", SPACE, dirty_get},
     {"gmap_dirty_clear", SPACE, dirty_clear},
     {"gmap_dirty_harvest", SPACE, dirty_harvest},
@@ -208,9 +246,18 @@ static const struct {
     {"gmap_consumer_commit", CONSUMER, consumer_commit},
     {"gmap_consumer_abort", CONSUMER, consumer_abort},
     {"gmap_consumer_redirty", CONSUMER, consumer_redirty},
+    {"gmap_protect", SPACE, protect},
+    {"gmap_notifier_register", SPACE, notifier_register},
+    {"gmap_notifier_unregister", NOTIFIER, notifier_unregister},
     {"gmap_backing_attach", SPACE, backing_attach},
     {"gmap_backing_fd", BACKING, backing_fd},
+    {"gmap_backing_fault", BACKING, backing_fault},
+    {"gmap_backing_service", BACKING, backing_service},
     {"gmap_backing_detach", BACKING, backing_detach},
+    {"gmap_backing_provide", BACKING, backing_provide},
+    {"gmap_backing_wait", BACKING, backing_wait},
+    {"gmap_backing_missing", BACKING, backing_missing},
+    {"gmap_backing_wanted", BACKING, backing_wanted},
 };
 
 static fixture f;
@@ -227,6 +274,13 @@ static void refuses(size_t i, uint64_t handle, const char *what) {
     check_failed(__FILE__, __LINE__, "%s with a %s handle changed the space", functions[i].name, what);
 }
 
+static uint64_t listen_there(void) {
+  gmap_notifier config = {.struct_size = sizeof config, .callback = hears};
+  uint64_t notifier = 0;
+  REQUIRE_OK(gmap_notifier_register(f.space, &config, &notifier));
+  return notifier;
+}
+
 /* Handles that were good once, of each kind; their places are taken anew in the second half. */
 static void stale_handles(uint64_t stale[KINDS]) {
   gmap_space_config config = space_config(MIB);
@@ -238,6 +292,8 @@ static void stale_handles(uint64_t stale[KINDS]) {
   REQUIRE_OK(gmap_space_destroy(stale[SPACE]));
   REQUIRE_OK(gmap_consumer_open(f.space, SLOT, 0, &stale[CONSUMER]));
   REQUIRE_OK(gmap_consumer_close(stale[CONSUMER]));
+  stale[NOTIFIER] = listen_there();
+  REQUIRE_OK(gmap_notifier_unregister(stale[NOTIFIER]));
 }
 
 static uint64_t next_random(uint64_t *state) { /* splitmix64 */
@@ -271,6 +327,7 @@ int main(void) {
   live[SPACE] = f.space;
   live[VCPU] = f.vcpu;
   REQUIRE_OK(gmap_consumer_open(f.space, SLOT, 0, &live[CONSUMER]));
+  live[NOTIFIER] = listen_there();
   snapshot_take(&f, &before);
   for (i = 0; i < sizeof functions / sizeof *functions; i++) {
     refuses(i, 0, "null");
@@ -288,6 +345,7 @@ int main(void) {
   }
   if (live[BACKING]) CHECK_OK(gmap_backing_detach(live[BACKING]));
   CHECK_OK(gmap_consumer_close(live[CONSUMER]));
+  CHECK_OK(gmap_notifier_unregister(live[NOTIFIER]));
   fixture_close(&f);
   /* After the engine has gone its handles are stale, and so is everything below it. */
   for (i = 0; i < sizeof functions / sizeof *functions; i++)

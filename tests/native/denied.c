@@ -42,6 +42,7 @@ static void still_works(uint64_t space, const char *what) {
     CHECK_EQUAL(times_told, 1);
     CHECK(strstr(told, "gmap_mark_dirty") != NULL); /* the way out */
     CHECK_EQUAL(gmap_features() & GMAP_FEATURE_USERFAULTFD_ASYNC, 0);
+    if (strcmp(what, "refused") == 0) CHECK_EQUAL(gmap_features() & GMAP_FEATURE_USERFAULTFD_SYNC, 0);
   }
   gmap_enter(view);
   CHECK_OK(gmap_store_resolve(view, GUEST + 9 * PAGE, 8, &host, NULL));

@@ -17,6 +17,13 @@
 #define PAGES_OF(bytes) ((bytes) / PAGE)
 #define MAX_WORDS 1024u     /* bitmaps of slots of up to 256 MiB */
 
+static uint32_t fixture_format; /* GMAP_TABLE_*: of every space that follows */
+
+/* The last argument `pgste`: page tables with PGSTEs. */
+static inline void fixture_arguments(int argc, char **argv) {
+  fixture_format = argc > 1 && strcmp(argv[argc - 1], "pgste") == 0 ? GMAP_TABLE_4K_PGSTE : GMAP_TABLE_2K;
+}
+
 typedef struct fixture {
   uint64_t engine, space, vcpu;
   gmap_view *view;
@@ -61,6 +68,7 @@ static inline gmap_space_config space_config(uint64_t limit) {
   memset(&config, 0, sizeof config);
   config.struct_size = sizeof config;
   config.limit = limit;
+  config.table_format = fixture_format;
   return config;
 }
 

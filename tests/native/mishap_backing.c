@@ -193,9 +193,11 @@ static void no_descriptor(rlim_t above, int never_asked) {
   CHECK_EQUAL(times_told, 1);
   CHECK(strstr(told, "RLIMIT_NOFILE") != NULL);
   if (never_asked) CHECK_EQUAL(gmap_features() & GMAP_FEATURE_USERFAULTFD_ASYNC, 0); /* a yes is remembered */
+  if (above > 0) CHECK((gmap_features() & GMAP_FEATURE_USERFAULTFD_SYNC) != 0); /* which one is enough to tell */
   REQUIRE(setrlimit(RLIMIT_NOFILE, &old) == 0);
   CHECK(open("/dev/null", O_RDONLY) == lowest && close(lowest) == 0); /* none was kept */
   CHECK((gmap_features() & GMAP_FEATURE_USERFAULTFD_ASYNC) != 0);     /* asked again */
+  CHECK((gmap_features() & GMAP_FEATURE_USERFAULTFD_SYNC) != 0);
   CHECK_OK(attach());
   CHECK_OK(gmap_backing_detach(backing));
   mishap_close(&f);

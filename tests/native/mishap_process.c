@@ -361,6 +361,36 @@ static void a_fault_that_is_nobodys(void) {
   CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
 }
 
+/* As QEMU's vcpu threads: the runtime cannot stop it by a signal, and waits until its call ends. */
+static void *store_with_signals_blocked(void *argument) {
+  sigset_t all;
+  sigfillset(&all);
+  REQUIRE(pthread_sigmask(SIG_BLOCK, &all, NULL) == 0);
+  return store_on(argument);
+}
+
+/* Engines and spaces come and go, enough of them that the runtime collects. */
+static void threads_that_block_signals(void) {
+  pthread_t threads[RUNNERS];
+  mishap("threads that block all signals");
+  mishap_open(&f, SIZE, 0, NULL, NULL, NULL);
+  stop = running = 0;
+  for (uintptr_t i = 0; i < RUNNERS; i++)
+    REQUIRE(pthread_create(&threads[i], NULL, store_with_signals_blocked, (void *)i) == 0);
+  while (__atomic_load_n(&running, __ATOMIC_SEQ_CST) != RUNNERS) pause_ms(1);
+  for (unsigned round = 0; round < 300; round++) {
+    uint64_t engine = engine_of(MIB), space;
+    gmap_space_config config = space_config(MIB);
+    CHECK_OK(gmap_space_create(engine, &config, &space));
+    CHECK_OK(gmap_space_destroy(space));
+    CHECK_OK(gmap_engine_destroy(engine));
+    if (round % 10 == 0) (void)harvest(&f, bitmap);
+  }
+  __atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
+  for (unsigned i = 0; i < RUNNERS; i++) REQUIRE(pthread_join(threads[i], NULL) == 0);
+  mishap_close(&f);
+}
+
 static void signals(void) {
   make_fences();
   REQUIRE_OK(gmap_runtime_init());
@@ -370,6 +400,7 @@ static void signals(void) {
   faults_of_the_hosts_own();
   a_fault_that_is_nobodys();
   a_storm();
+  threads_that_block_signals();
 }
 
 /* The other order: the runtime hands on what is not its own, on the stack that the handler asked for; SIGPIPE is

@@ -53,10 +53,12 @@ internal sealed class ConstantTests
         ["GMAP_ASCE_ORIGIN"] = Asce.OriginMask,
         ["GMAP_ASCE_DT"] = Asce.TypeMask,
         ["GMAP_ASCE_DT_REGION3"] = (ulong)TableType.RegionThird << 2,
+        ["GMAP_ASCE_DT_REGION1"] = (ulong)TableType.RegionFirst << 2,
         ["GMAP_TABLE_INVALID"] = SegmentEntry.Invalid,
         ["GMAP_TABLE_PROTECT"] = SegmentEntry.Protect,
         ["GMAP_TABLE_LEAF"] = SegmentEntry.FormatControl,
         ["GMAP_REGION_ORIGIN"] = RegionEntry.OriginMask,
+        ["GMAP_REGION_FRAME"] = RegionEntry.FrameMask,
         ["GMAP_SEGMENT_PTO"] = SegmentEntry.TableOriginMask,
         ["GMAP_SEGMENT_FRAME"] = SegmentEntry.FrameMask,
         ["GMAP_PAGE_FRAME"] = PageEntry.FrameMask,
@@ -117,6 +119,8 @@ internal sealed class ConstantTests
         new("GMAP_HARVEST_", typeof(HarvestFlags)),
         new("GMAP_SPLIT_", typeof(SplitPolicy)),
         new("GMAP_LOG_", typeof(LogLevel)),
+        new("GMAP_PROT_", typeof(Protection)),
+        new("GMAP_NOTIFY_", typeof(NotifyFlags)),
     ];
 
     /// <summary>Both ways: GMAP_REASON_NO_SLOT is FaultReason.NoSlot.</summary>
@@ -133,6 +137,33 @@ internal sealed class ConstantTests
             engine.Remove("NONE"); // no bit at all needs no name in C
         }
 
+        Assert.That(header.OrderBy(pair => pair.Key), Is.EqualTo(engine.OrderBy(pair => pair.Key)));
+    }
+
+    [Test]
+    public void FieldsOfAPgsteAreTheEngines()
+    {
+        Dictionary<string, ulong> engine = new()
+        {
+            ["GMAP_PGSTE_ACC"] = Pgste.AccessKeyMask,
+            ["GMAP_PGSTE_FETCH"] = Pgste.FetchProtection,
+            ["GMAP_PGSTE_LOCK"] = Pgste.Lock,
+            ["GMAP_PGSTE_HOST_REF"] = Pgste.HostReferenced,
+            ["GMAP_PGSTE_HOST_CHANGE"] = Pgste.HostChanged,
+            ["GMAP_PGSTE_GUEST_REF"] = Pgste.GuestReferenced,
+            ["GMAP_PGSTE_GUEST_CHANGE"] = Pgste.GuestChanged,
+            ["GMAP_PGSTE_PROGRAM"] = Pgste.ProgramMask,
+            ["GMAP_PGSTE_ZERO"] = Pgste.LogicallyZero,
+            ["GMAP_PGSTE_NODAT"] = Pgste.NoDat,
+            ["GMAP_PGSTE_USAGE"] = Pgste.UsageMask,
+            ["GMAP_PGSTE_CMMA_DIRTY"] = Pgste.CmmaDirty,
+            ["GMAP_PGSTE_NOTIFY"] = Pgste.NotifyMarker,
+            ["GMAP_PGSTE_SHADOW"] = Pgste.ShadowMarker,
+            ["GMAP_PGSTE_GUEST_MEMORY"] = Pgste.GuestMemory,
+        };
+        IEnumerable<KeyValuePair<string, ulong>> header = Header
+            .Where(pair => pair.Key.StartsWith("GMAP_PGSTE_", StringComparison.Ordinal))
+            .Select(pair => KeyValuePair.Create(pair.Key, unchecked((ulong)pair.Value)));
         Assert.That(header.OrderBy(pair => pair.Key), Is.EqualTo(engine.OrderBy(pair => pair.Key)));
     }
 

@@ -1,4 +1,5 @@
 using System;
+using System.IO;
 using NUnit.Framework;
 
 namespace GmapNative.Tests.Abi;
@@ -31,7 +32,20 @@ internal sealed class NativeHostTests
     public void AHostInCpp([Values] Flavour flavour) => NativeHost.Check("cpp_host.cpp", flavour, Patience);
 
     [Test]
+    public void TheTypesOfCpp([Values] Flavour flavour) => NativeHost.Check("cpp_types.cpp", flavour, Patience);
+
+    [Test]
+    public void AHostThatIsWatched([Values] Flavour flavour) => NativeHost.Check("watched.c", flavour, Patience);
+
+    [Test]
+    public void TheTypesOfCppByClang() => NativeHost.Check("cpp_types.cpp", Flavour.Plain, clang: true, Patience);
+
+    [Test]
     public void ThreadsAgainstAHarvester([Values] Flavour flavour) => NativeHost.Check("threads.c", flavour, Patience, "2");
+
+    [Test]
+    public void APictureOfOneInstant([Values] Flavour flavour, [Values("2k", "pgste")] string format) =>
+        NativeHost.Check("instant.c", flavour, Patience, "3", format);
 
     [Test]
     public void AnArenaThatIsTooSmall([Values] Flavour flavour) => NativeHost.Check("memory.c", flavour, Patience);
@@ -43,10 +57,65 @@ internal sealed class NativeHostTests
     public void ASpaceThatTracksByGeneration([Values] Flavour flavour) => NativeHost.Check("generation.c", flavour, Patience);
 
     [Test]
+    public void ASpaceWithLeavesOf2GB([Values] Flavour flavour) => NativeHost.Check("region.c", flavour, Patience);
+
+    [Test]
+    public void ASpaceWithPgstes([Values] Flavour flavour) => NativeHost.Check("pgste.c", flavour, Patience);
+
+    [Test]
+    public void AGuestThatRunsGuests([Values] Flavour flavour) => NativeHost.Check("shadow.c", flavour, Patience);
+
+    [Test]
     public void ASlotThatTheKernelTracks([Values] Flavour flavour) => NativeHost.Check("backing.c", flavour, Patience);
 
     [Test]
+    public void ASlotWhoseStoresStop([Values] Flavour flavour) => NativeHost.Check("sync.c", flavour, Patience);
+
+    [Test]
+    public void AStoreThatIsAnsweredBesideAHarvestIsLost() =>
+        NativeHost.CheckFails(
+            "sync.c",
+            "copies[i] == counters",
+            Patience,
+            [
+                ("LD_LIBRARY_PATH", Path.Combine(Repository.LibraryFolder, "check")),
+                ("GMAP_CHECK_LEAVE_OUT", "AnsweredWithoutLock"), ("GMAP_CHECK_JOSTLE", "4"), ("GMAP_CHECK_JOSTLE_AT", "RunProtected"),
+            ],
+            "beside");
+
+    [Test]
+    public void PagesThatComeLater([Values] Flavour flavour) => NativeHost.Check("missing.c", flavour, Patience);
+
+    [Test]
+    public void APageThatComesTwiceLosesAStore() =>
+        NativeHost.CheckFails(
+            "missing.c",
+            "value is",
+            Patience,
+            [
+                ("LD_LIBRARY_PATH", Path.Combine(Repository.LibraryFolder, "check")),
+                ("GMAP_CHECK_LEAVE_OUT", "ArrivalNotClaimed"), ("GMAP_CHECK_JOSTLE", "4"), ("GMAP_CHECK_JOSTLE_AT", "PageClaimed"),
+            ],
+            "twice");
+
+    [Test]
+    public void APageThatIsThereBeforeItsContentsIsReadTooEarly() =>
+        NativeHost.CheckFails(
+            "missing.c",
+            "value is",
+            Patience,
+            [
+                ("LD_LIBRARY_PATH", Path.Combine(Repository.LibraryFolder, "check")),
+                ("GMAP_CHECK_LEAVE_OUT", "ArrivedBeforeCopy"), ("GMAP_CHECK_JOSTLE", "4"), ("GMAP_CHECK_JOSTLE_AT", "PageClaimed"),
+            ],
+            "twice");
+
+    [Test]
     public void BatchesAndImages([Values] Flavour flavour) => NativeHost.Check("batches.c", flavour, Patience);
+
+    [Test]
+    public void ProtectionAndNotifiers([Values] Flavour flavour, [Values("2k", "pgste")] string format) =>
+        NativeHost.Check("protect.c", flavour, Patience, format);
 
     [Test]
     public void FormatsAndRates([Values] Flavour flavour) => NativeHost.Check("formats.c", flavour, Patience);

@@ -58,7 +58,7 @@ internal sealed class StructLayoutTests
         File.WriteAllText(source, Assertions());
         try
         {
-            NativeHost.CompileWith(cpp,
+            NativeHost.CompileWith(NativeHost.Gcc(cpp),
             [
                 $"-std={standard}", "-Wall", "-Wextra", "-Wpedantic", "-Werror", $"-I{Repository.Include}", "-c", source, "-o", "/dev/null",
             ]);

@@ -22,6 +22,7 @@ internal static class Twins
         ["gmap_view"] = typeof(ViewWords),
         ["gmap_space_word"] = typeof(SpaceWords),
         ["gmap_slot"] = typeof(SlotConfig),
+        ["gmap_notifier"] = typeof(NotifierConfig),
         ["gmap_range"] = typeof(DirtyRun),
     };
 

@@ -62,6 +62,8 @@ internal sealed class MaskTests
             ["FrozenBit"] = 0x80,
             ["LockBit"] = 0x40,
             ["SplitBit"] = 0x01,
+            ["WatchedBit"] = 0x02,
+            ["Markers"] = 0xC0,
             ["LeafHardwareMask"] = 0xFFFFFFFFFFF1073C,
             ["TableHardwareMask"] = 0xFFFFFFFFFFFFFE3C,
         },
@@ -103,6 +105,7 @@ internal sealed class MaskTests
             ["UsageShift"] = 24,
             ["ProgramShift"] = 32,
             ["KeyShift"] = 56,
+            ["HardwareMask"] = 0xF8660000C3000000,
         },
         [typeof(StorageKey)] = new()
         {
@@ -131,6 +134,7 @@ internal sealed class MaskTests
             ["SegmentSize"] = 0x100000,
             ["RegionThirdSize"] = 0x80000000,
             ["TableEntries"] = 2048,
+            ["RegionThirdPages"] = 0x80000,
             ["PageTableEntries"] = 256,
         },
     };
@@ -147,8 +151,9 @@ internal sealed class MaskTests
             ["OriginMask", "FormatControl", "Protect", "OffsetMask", "Invalid", "Common", "TypeMask", "LengthMask"],
             0xFFFFFFFFFFFFF6FF),
         ("segment FC=0", typeof(SegmentEntry),
-            ["TableOriginMask", "FormatControl", "Protect", "FrozenBit", "LockBit", "Invalid", "Common", "TypeMask", "SplitBit"],
-            0xFFFFFFFFFFFFFEFD),
+            ["TableOriginMask", "FormatControl", "Protect", "FrozenBit", "LockBit", "Invalid", "Common", "TypeMask", "WatchedBit",
+             "SplitBit"],
+            0xFFFFFFFFFFFFFEFF),
         ("segment FC=1", typeof(SegmentEntry),
             ["FrameMask", "AccessValidity", "Special", "Writable", "Readable", "Dirty", "Young", "FormatControl", "Protect",
              "InstructionExecutionProtection", "NotifyMarker", "ShadowMarker", "Invalid", "Common", "TypeMask", "SoftDirty", "Present"],
@@ -198,7 +203,8 @@ internal sealed class MaskTests
         const ulong leafSoftware = 0xF800 | 0xC0 | 0x03; // legal only while AV = 0
         Assert.That(SegmentEntry.LeafHardwareMask & leafSoftware, Is.Zero);
         Assert.That(RegionEntry.LeafHardwareMask & leafSoftware, Is.Zero);
-        Assert.That(SegmentEntry.TableHardwareMask & (SegmentEntry.FrozenBit | SegmentEntry.LockBit | SegmentEntry.SplitBit), Is.Zero);
+        const ulong Software = SegmentEntry.FrozenBit | SegmentEntry.LockBit | SegmentEntry.WatchedBit | SegmentEntry.SplitBit;
+        Assert.That(SegmentEntry.TableHardwareMask & Software, Is.Zero);
         Assert.That(~PageEntry.HardwareMask, Is.EqualTo(0xFFUL));
         Assert.That(PageEntry.Markers, Is.EqualTo(PageEntry.NotifyMarker | PageEntry.ShadowMarker));
     }

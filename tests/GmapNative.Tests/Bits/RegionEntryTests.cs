@@ -16,7 +16,8 @@ internal sealed class RegionEntryTests
         foreach (ulong word in Cross(OriginField, 0xFFF))
         {
             var entry = new RegionEntry(word);
-            bool leaf = (word & 0x42C) == 0x404; // FC is defined in region-third entries only
+            // FC is defined in region-third entries only; an invalid one that is present is aged.
+            bool leaf = (word & 0x40C) == 0x404 && (word & 0x21) != 0x20;
             Same(entry.Origin, word & OriginField, word, nameof(entry.Origin));
             Same(entry.Frame, word & FrameField, word, nameof(entry.Frame));
             Same((int)entry.Level, (int)((word >> 2) & 3), word, nameof(entry.Level));
@@ -38,10 +39,13 @@ internal sealed class RegionEntryTests
             {
                 ulong word = (kind << 48) | low;
                 var entry = new RegionEntry(word);
-                Same(entry.IsEmpty, Has(word, 0x20) && kind == 0, word, nameof(entry.IsEmpty));
-                Same(entry.IsHole, Has(word, 0x20) && kind == 1, word, nameof(entry.IsHole));
+                bool token = Has(word, 0x20) && !entry.IsLeaf;
+                Same(entry.MapsNothing, token, word, nameof(entry.MapsNothing));
+                Same(entry.IsAged, Has(word, 0x20) && entry.IsLeaf, word, nameof(entry.IsAged));
+                Same(entry.IsEmpty, token && kind == 0, word, nameof(entry.IsEmpty));
+                Same(entry.IsHole, token && kind == 1, word, nameof(entry.IsHole));
                 int states = (entry.IsLeaf ? 1 : 0) + (entry.IsTable ? 1 : 0) + (entry.IsEmpty ? 1 : 0) + (entry.IsHole ? 1 : 0);
-                Same(states, Has(word, 0x20) && kind > 1 ? 0 : 1, word, "states");
+                Same(states, token && kind > 1 ? 0 : 1, word, "states");
             }
         }
     }

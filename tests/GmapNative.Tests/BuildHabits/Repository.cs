@@ -49,7 +49,7 @@ internal static class Repository
         {
             lock (said)
             {
-                said.AppendLine(e.Data);
+                _ = e.Data is null ? said : said.AppendLine(e.Data); // null: the end of one of both, which may come first
             }
         }
 

@@ -15,8 +15,13 @@ public sealed class SourceHabits
     private static readonly string[] s_everything = ["src", "native-exports", "tests"];
     private static readonly string[] s_csharp = ["src", "native-exports"];
 
-    /// <summary>The one header is the manual of all functions, as lmdb.h and zstd.h are; a host includes one file.</summary>
-    private static readonly Dictionary<string, int> s_longOnPurpose = new() { ["native-exports/include/gmap.h"] = 1500 };
+    /// <summary>One header is the manual of all functions, as lmdb.h and zstd.h are, one the fast path; a host includes one file.</summary>
+    private static readonly Dictionary<string, int> s_longOnPurpose = new()
+    {
+        ["native-exports/include/gmap.h"] = 1500,
+        ["native-exports/include/gmap_inline.h"] = 500,
+        ["native-exports/include/gmap.hpp"] = 600,
+    };
 
     [Test]
     public void No_file_is_long()

@@ -1,3 +1,4 @@
+using GmapNative.Backing;
 using GmapNative.Bits;
 using GmapNative.Memory;
 using GmapNative.Space;
@@ -9,8 +10,9 @@ using static GmapNative.Tests.Model.TestSpace;
 namespace GmapNative.Tests.Diagnostics;
 
 /// <summary>The checker finds what is broken on purpose: one entry, one bit, one table at a time.</summary>
-[TestFixture]
-public sealed class InvariantCheckerTests
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed class InvariantCheckerTests(bool pgstes) : FormatFixture(pgstes)
 {
     private const ulong Leaf = 2 * Segment;
 
@@ -39,13 +41,26 @@ public sealed class InvariantCheckerTests
     [TearDown]
     public void End() => _test.Dispose();
 
+    [Test]
+    public unsafe void Mapping_of_a_page_that_has_not_come_is_found()
+    {
+        Slot slot = _test.Space.Map.ById(1)!;
+        int made = MissingPages.TryCreate(
+            _test.Space.Engine.Arena, slot, stops: false, missing: null, out MissingPages? missing, out _);
+        Assert.That(made, Is.Zero);
+        _test.Space.Publish(_test.Space.Map.Without(slot).With(slot with { Missing = missing })); // and nothing was unmapped
+        Assert.That(_test.Violation(), Does.Contain("has not come"));
+        _test.Space.Publish(_test.Space.Map.Without(slot).With(slot));
+        missing!.Close();
+    }
+
     [TestCase(3, PageEntry.SoftDirty, "takes stores that nobody would see")]
     [TestCase(3, PageEntry.Dirty, "neither dirty nor protected")]
     [TestCase(3, PageEntry.Writable, "right to write")]
     [TestCase(9, PageEntry.Protect, "neither dirty nor protected")]
     [TestCase(9, PageEntry.Writable, "right to write")]
     [TestCase(9, PageEntry.MustBeZero, "malformed")]
-    [TestCase(9, PageEntry.ShadowMarker, "malformed")]
+    [TestCase(9, PageEntry.ShadowMarker, "marked in a table that is not watched")]
     [TestCase(9, PageEntry.Present, "malformed")]
     [TestCase(9, 0x1000UL, "malformed")]
     [TestCase(9, PageEntry.Invalid, "young and aged")]
@@ -122,6 +137,7 @@ public sealed class InvariantCheckerTests
     }
 
     [TestCase(TableKind.Page)]
+    [TestCase(TableKind.PagePgste)]
     [TestCase(TableKind.Segment)]
     public void Leaked_table_is_found(object kind)
     {

@@ -12,8 +12,9 @@ using static GmapNative.Tests.Model.TestSpace;
 namespace GmapNative.Tests.Dirty;
 
 /// <summary>Consumers: each sees its own history, whatever the others do (rule 25).</summary>
-[TestFixture]
-public sealed unsafe class ConsumerTests : LoggedSlot
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed unsafe class ConsumerTests(bool pgstes) : LoggedSlot(pgstes)
 {
     private static readonly SlotRequest s_second =
         Slot with { Id = 2, GuestAddress = 16 * Segment, HostAddress = Memory.Start + (4 * Segment) };

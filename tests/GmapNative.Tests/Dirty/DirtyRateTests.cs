@@ -8,8 +8,9 @@ using static GmapNative.Tests.Model.TestSpace;
 namespace GmapNative.Tests.Dirty;
 
 /// <summary>What gmap_dirty_rate counts: every page once between two takes.</summary>
-[TestFixture]
-public sealed class DirtyRateTests
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed class DirtyRateTests(bool pgstes) : FormatFixture(pgstes)
 {
     private static readonly GuestMemory s_memory = new(8 << 20);
 

@@ -7,8 +7,9 @@ using static GmapNative.Tests.Model.TestSpace;
 namespace GmapNative.Tests.Dirty;
 
 /// <summary>Get, clear, harvest, marks, arming: one documented behaviour at a time.</summary>
-[TestFixture]
-public sealed class HarvestTests
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed class HarvestTests(bool pgstes) : FormatFixture(pgstes)
 {
     private static readonly GuestMemory s_memory = new(8 << 20);
 
@@ -262,7 +263,7 @@ public sealed class HarvestTests
         Assert.That(RangeCalls.Unmap(test.Space, 0, 16 * Segment, out ulong next), Is.Zero);
         Assert.That(next, Is.EqualTo(16 * Segment));
         Assert.That(test.Translate(Segment, Access.Read, out _), Is.EqualTo(Status.SegmentTranslation));
-        Assert.That(test.Engine.Pool.Live(GmapNative.Memory.TableKind.Page), Is.Zero);
+        Assert.That(test.PageTables, Is.Zero);
         Assert.That(test.Harvest(1), Is.EqualTo(new[] { 0, 255, 256 }));
     }
 

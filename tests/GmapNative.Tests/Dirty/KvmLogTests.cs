@@ -13,8 +13,9 @@ namespace GmapNative.Tests.Dirty;
 /// KVM's dirty log as its interface defines it: GET_DIRTY_LOG and CLEAR_DIRTY_LOG under KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, with and
 /// without KVM_DIRTY_LOG_INITIALLY_SET.
 /// </summary>
-[TestFixture]
-public sealed unsafe class KvmLogTests
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed unsafe class KvmLogTests(bool pgstes) : FormatFixture(pgstes)
 {
     private const int Pages = 512 + 70; // the last word is a part of one
     private const byte Canary = 0xC5;

@@ -10,8 +10,9 @@ using static GmapNative.Tests.Model.TestSpace;
 namespace GmapNative.Tests.Dirty;
 
 /// <summary>Snapshots: what was written since is put back, and nothing else is looked at.</summary>
-[TestFixture]
-public sealed unsafe class SnapshotTests : LoggedSlot
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed unsafe class SnapshotTests(bool pgstes) : LoggedSlot(pgstes)
 {
     [Test]
     public void A_restore_copies_what_was_written_and_nothing_else()

@@ -5,9 +5,9 @@ namespace GmapNative.Tests.Image;
 
 /// <summary>
 /// Dynamic address translation as the Principles of Operation tells it, over big-endian storage: written from the book, it shares
-/// nothing with the engine. Outside machines judge it (VectorTests), it judges the engine's images.
+/// nothing with the engine. Outside machines judge it (VectorTests), it judges the engine's images and shadows.
 /// </summary>
-internal sealed class ArchitectedWalker(byte[] storage, ulong storageBase, ulong storageSize, bool edat1, bool edat2)
+internal class ArchitectedWalker(byte[] storage, ulong storageBase, ulong storageSize, bool edat1, bool edat2)
 {
     private const int Protection = 0x04;
     private const int Addressing = 0x05;
@@ -17,10 +17,20 @@ internal sealed class ArchitectedWalker(byte[] storage, ulong storageBase, ulong
     private const int AsceType = 0x38;
     private const int RegionFirst = 0x39;
 
+    /// <summary>Where the last entry is that was looked at; 0: none was.</summary>
+    public ulong LastEntry { get; private set; }
+
+    /// <summary>log2 of what the last entry maps; of a walk that came to an end, or was refused for protection.</summary>
+    public int LeafShift { get; private set; }
+
+    /// <summary>Whether protection was set on the way.</summary>
+    public bool IsProtected { get; private set; }
+
     /// <summary>0 with the real address, or a program-interruption code.</summary>
     public int Walk(ulong asce, ulong address, bool store, out ulong real)
     {
         real = address;
+        (LastEntry, LeafShift, IsProtected) = (0, 31, false);
         if ((asce & 0x20) != 0)
         {
             return 0; // a real-space designation
@@ -36,7 +46,6 @@ internal sealed class ArchitectedWalker(byte[] storage, ulong storageBase, ulong
         ulong table = asce & ~0xFFFUL;
         ulong first = 0;
         ulong last = asce & 3;
-        bool isProtected = false;
         for (; ; level--)
         {
             ulong index = IndexOf(address, level);
@@ -44,9 +53,10 @@ internal sealed class ArchitectedWalker(byte[] storage, ulong storageBase, ulong
             {
                 return ExceptionOf(level);
             }
-            if (!TryLoad(table + (index * 8), out ulong entry))
+            int code = LoadEntry(table + (index * 8), out ulong entry);
+            if (code != 0)
             {
-                return Addressing;
+                return code;
             }
             if ((entry & 0x20) != 0)
             {
@@ -57,16 +67,17 @@ internal sealed class ArchitectedWalker(byte[] storage, ulong storageBase, ulong
             {
                 return TranslationSpecification;
             }
-            isProtected |= (entry & 0x200) != 0 && (edat1 || level == 0);
+            IsProtected |= (entry & 0x200) != 0 && (edat1 || level == 0);
             bool leaf = (entry & 0x400) != 0 && ((level == 0 && edat1) || (level == 1 && edat2));
             if (leaf)
             {
-                ulong size = level == 0 ? 1UL << 20 : 1UL << 31;
-                return Finish((entry & ~(size - 1)) | (address & (size - 1)), isProtected, store, out real);
+                LeafShift = level == 0 ? 20 : 31;
+                ulong size = 1UL << LeafShift;
+                return Finish((entry & ~(size - 1)) | (address & (size - 1)), store, out real);
             }
             if (level == 0)
             {
-                return WalkPage(entry & ~0x7FFUL, address, isProtected, store, out real);
+                return WalkPage(entry & ~0x7FFUL, address, store, out real);
             }
             table = entry & ~0xFFFUL;
             first = (entry >> 6) & 3;
@@ -74,44 +85,52 @@ internal sealed class ArchitectedWalker(byte[] storage, ulong storageBase, ulong
         }
     }
 
-    private int WalkPage(ulong table, ulong address, bool isProtected, bool store, out ulong real)
-    {
-        real = 0;
-        if (!TryLoad(table + (((address >> 12) & 0xFF) * 8), out ulong entry))
-        {
-            return Addressing;
-        }
-        if ((entry & 0x400) != 0)
-        {
-            return PageTranslation;
-        }
-        return (entry & 0x800) != 0
-            ? TranslationSpecification
-            : Finish((entry & ~0xFFFUL) | (address & 0xFFF), isProtected || (entry & 0x200) != 0, store, out real);
-    }
-
-    private int Finish(ulong translated, bool isProtected, bool store, out ulong real)
-    {
-        real = translated;
-        return store && isProtected ? Protection : translated >= storageSize ? Addressing : 0;
-    }
-
-    private static ulong IndexOf(ulong address, int level) => (address >> (20 + (11 * level))) & 0x7FF;
-
-    private static int ExceptionOf(int level) => level == 0 ? SegmentTranslation : RegionFirst + (3 - level);
-
-    private bool TryLoad(ulong at, out ulong value)
+    /// <summary>8 bytes of storage: 0, or why they cannot be read.</summary>
+    protected virtual int Load(ulong at, out ulong value)
     {
         value = 0;
         if (at >= storageSize)
         {
-            return false;
+            return Addressing;
         }
         ulong offset = at - storageBase;
         if (at >= storageBase && offset + 8 <= (ulong)storage.Length)
         {
             value = BinaryPrimitives.ReadUInt64BigEndian(storage.AsSpan((int)offset, 8));
         }
-        return true;
+        return 0;
+    }
+
+    private int WalkPage(ulong table, ulong address, bool store, out ulong real)
+    {
+        real = 0;
+        LeafShift = 12;
+        int code = LoadEntry(table + (((address >> 12) & 0xFF) * 8), out ulong entry);
+        if (code != 0)
+        {
+            return code;
+        }
+        if ((entry & 0x400) != 0)
+        {
+            return PageTranslation;
+        }
+        IsProtected |= (entry & 0x200) != 0;
+        return (entry & 0x800) != 0 ? TranslationSpecification : Finish((entry & ~0xFFFUL) | (address & 0xFFF), store, out real);
+    }
+
+    private int Finish(ulong translated, bool store, out ulong real)
+    {
+        real = translated;
+        return store && IsProtected ? Protection : translated >= storageSize ? Addressing : 0;
+    }
+
+    private static ulong IndexOf(ulong address, int level) => (address >> (20 + (11 * level))) & 0x7FF;
+
+    private static int ExceptionOf(int level) => level == 0 ? SegmentTranslation : RegionFirst + (3 - level);
+
+    private int LoadEntry(ulong at, out ulong value)
+    {
+        LastEntry = at;
+        return Load(at, out value);
     }
 }

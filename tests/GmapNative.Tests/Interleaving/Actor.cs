@@ -1,5 +1,6 @@
 using System;
 using System.Threading;
+using GmapNative.Bits;
 using GmapNative.Dirty;
 using GmapNative.Memory;
 using GmapNative.Space;
@@ -10,7 +11,7 @@ namespace GmapNative.Tests.Interleaving;
 /// <param name="world">What it shares with the others.</param>
 /// <param name="index">Its number, from 0.</param>
 /// <param name="view">Its own view.</param>
-internal sealed unsafe class Actor(World world, int index, View view)
+internal sealed unsafe partial class Actor(World world, int index, View view)
 {
     private const int CacheWords = 4;
 
@@ -122,7 +123,7 @@ internal sealed unsafe class Actor(World world, int index, View view)
         Begin(page);
         ulong stamp = _stamp; // on this frame
         int section = LibrarySections.Enter();
-        int status = world.Test.Space.Host.Write(World.AddressOf(page) + (ulong)(index * 8), (byte*)&stamp, sizeof(ulong));
+        int status = world.Test.Space.Host.Write(World.AddressOf(page) + (ulong)(index * 8), (byte*)&stamp, sizeof(ulong), out _);
         LibrarySections.Leave(section);
         End(status, page);
     }
@@ -281,6 +282,19 @@ internal sealed unsafe class Actor(World world, int index, View view)
         Expect(RangeCalls.Age(world.Test.Space, World.AddressOf(first), (ulong)pages * Model.TestSpace.Page, out _), "age");
     }
 
+    /// <summary>Changes one bit of a page's PGSTE, which nobody else changes.</summary>
+    public void UpdatePgste(int page, int bit, bool from, bool to)
+    {
+        world.Pause("a PGSTE is changed");
+        ulong mask = 1UL << (Pgste.ProgramShift + bit);
+        int status = Pgstes.Update(world.Test.Space, World.AddressOf(page), mask, to ? mask : 0, out ulong before);
+        Expect(status, "PGSTE");
+        if ((before & mask) != 0 != from)
+        {
+            world.Fail($"bit {bit} of the PGSTE of page {page} is {!from}");
+        }
+    }
+
     public void SetLimit(ulong limit)
     {
         world.Pause("limit begins");
@@ -306,6 +320,13 @@ internal sealed unsafe class Actor(World world, int index, View view)
         world.SetWithFinal(request);
     }
 
+    /// <summary>Moves or resizes a slot.</summary>
+    public void Change(SlotRequest request)
+    {
+        world.Pause("change begins");
+        world.Change(request);
+    }
+
     /// <summary>Opens a consumer of all slots.</summary>
     public void Open(int seat)
     {
@@ -324,6 +345,12 @@ internal sealed unsafe class Actor(World world, int index, View view)
     {
         world.Pause("epoch begins");
         world.Epoch(seat, aborts, rearm);
+    }
+
+    public void EpochBesideDiscard(int seat, params int[] discarded)
+    {
+        world.Pause("epoch begins");
+        world.EpochBesideDiscard(seat, discarded);
     }
 
     private void Expect(int status, string call)

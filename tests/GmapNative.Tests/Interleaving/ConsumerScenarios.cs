@@ -158,10 +158,26 @@ internal static class ConsumerScenarios
         Before = world => Joined(world, 3),
     };
 
+    /// <summary>Pages in the middle of a run go while they are read, and are written afterwards.</summary>
+    public static Scenario ReadAndDiscard { get; } = new(
+        "a discard, an epoch that is read, a writer of what was discarded",
+        a => a.Discard(4, 2),
+        b => b.EpochBesideDiscard(0, 4, 5),
+        c =>
+        {
+            c.AwaitDiscard();
+            c.Write(4);
+            c.Write(5);
+        })
+    {
+        Before = world => Joined(world, 3, 4, 5, 6, 70, 200),
+    };
+
     public static IEnumerable<Scenario> All =>
     [
         AndHarvest, OpenAndWriter, OpenAndCachedWriter, OpenAndMarker, OpenAndHarvest, CloseAndMarker,
         DeletionAndCachedWriter, LoggingEnds, UnmapAndCachedWriter, TwoBegins, TwoFreezingBegins, AbortAndWriter, KeptAndTaken,
+        ReadAndDiscard,
     ];
 
     /// <summary>Two consumers, and these pages are dirty for everybody.</summary>

@@ -138,7 +138,7 @@ internal sealed unsafe class History
         int section = LibrarySections.Enter();
         Expect(what == What.Device
             ? _world.Test.Space.Host.MarkRange(address, 8)
-            : _world.Test.Space.Host.Write(address, (byte*)&stamp, sizeof(ulong))); // on this frame
+            : _world.Test.Space.Host.Write(address, (byte*)&stamp, sizeof(ulong), out _)); // on this frame
         LibrarySections.Leave(section);
     }
 

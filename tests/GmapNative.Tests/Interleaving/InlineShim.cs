@@ -146,7 +146,7 @@ internal sealed unsafe class InlineShim
             string source = Path.Combine(folder, "inline_shim.c");
             File.WriteAllText(Path.Combine(folder, "gmap_inline.h"), header);
             File.WriteAllText(source, shim);
-            NativeHost.CompileWith(cpp: false,
+            NativeHost.CompileWith(NativeHost.Gcc(cpp: false),
             [
                 "-std=c11", "-O2", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wno-unused-variable", "-fPIC", "-shared",
                 "-fvisibility=hidden", $"-I{folder}", $"-I{Repository.Include}", source, "-o", made,

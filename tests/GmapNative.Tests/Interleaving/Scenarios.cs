@@ -323,8 +323,9 @@ internal static class Scenarios
 
     public static IEnumerable<Scenario> All =>
     [
-        .. FreezingScenarios.All, .. FormatScenarios.All, .. PopulateScenarios.All, .. AgainScenarios.All, .. GenerationScenarios.All,
-        .. ConsumerScenarios.All,
+        .. FreezingScenarios.All, .. MissingScenarios.All, .. FormatScenarios.All, .. PopulateScenarios.All, .. AgainScenarios.All,
+        .. GenerationScenarios.All, .. SlotScenarios.All,
+        .. ConsumerScenarios.All, .. PgsteScenarios.All, .. WatchScenarios.All, .. RegionScenarios.All, .. ShadowScenarios.All,
         WriterAndHarvest, WriterTwiceAndHarvest, TwoWritersAndHarvest, WriterOfALine, CachedWriter, CachedWriterGoesOn, BufferedEnter,
         FaultsAndHarvest, HostWriterAndHarvest, MarkerAndHarvest,
         RangeMarkerAndHarvest, MarkersOfAPage, TwoHarvests, HarvestAndGetClear, GetAndWriter, KeptHarvest, TwoSplits,

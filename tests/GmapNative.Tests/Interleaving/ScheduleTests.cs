@@ -37,7 +37,8 @@ public sealed class ScheduleTests
             _ = search.Run(most: 30, byLot: 10);
             seen.UnionWith(search.Seen);
         }
-        Assert.That(Search.Places.Except(seen), Is.EquivalentTo(new[] { nameof(Place.None) }));
+        string[] elsewhere = [nameof(Place.None), nameof(Place.RunProtected)]; // a kernel's: sync.c and its twin stop there
+        Assert.That(Search.Places.Except(seen), Is.EquivalentTo(elsewhere));
     }
 
     [TestCaseSource(nameof(Cases))]
@@ -45,7 +46,8 @@ public sealed class ScheduleTests
     {
         var scenario = (Scenario)given;
         using var search = new Search(IsLong ? scenario with { Bound = scenario.Bound + 1 } : scenario);
-        Found found = search.Run(IsLong ? 100 * Most : Most, IsLong ? 100 * ByLot : ByLot);
+        int most = scenario.Threads.Length == 2 ? Most : Most / 2; // of three threads one preemption is enumerated, and some of two
+        Found found = search.Run(IsLong ? 100 * Most : most, IsLong ? 100 * ByLot : ByLot);
         TestContext.Out.WriteLine(found);
         Assert.That(found.Failure, Is.Null, found.ToString());
         Assert.That(found.Complete, Is.GreaterThanOrEqualTo(scenario.Threads.Length == 2 ? 2 : 1), "preemptions enumerated");

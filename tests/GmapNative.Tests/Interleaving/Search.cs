@@ -48,7 +48,7 @@ internal sealed class Search : IDisposable
     private static readonly string[] s_inlinePlaces =
     [
         "", "entered", "leaves", "entry grants", "summary set", "page loaded", "inside", "top known", "segment loaded", "summary tested",
-        "cache hits", "resolved", "generation is another", "dense bit tested", "dense bit set",
+        "cache hits", "resolved", "generation is another", "dense bit tested", "dense bit set", "tables end",
     ];
 
     private readonly Scenario _scenario;

@@ -19,10 +19,11 @@ internal sealed unsafe partial class World : IDisposable
 {
     public const int Pages = 768;
 
-    private static readonly GuestMemory s_memory = new(Pages * TestSpace.Page);
+    /// <summary>The pages of 2 GB, of which no thread writes others than the first <see cref="Pages"/>.</summary>
+    public const int RegionPages = RegionSpace.Pages;
 
     private readonly Turns? _turns;
-    private readonly bool _byLeaf;
+    private readonly int _leafPages; // of a leaf that is dirty as a whole; 1: there is none
     private readonly List<int> _touched = [];
     private readonly ulong[,] _stored = new ulong[Turns.MostThreads, Pages];
     private readonly int[] _storesRunning = new int[Pages];
@@ -37,7 +38,8 @@ internal sealed unsafe partial class World : IDisposable
     public World(Scenario scenario, InlineShim shim, Turns? turns)
     {
         _turns = turns;
-        _byLeaf = scenario.Options is { Policy: SplitPolicy.Never, ByGeneration: false };
+        bool byLeaf = scenario.Options is { Policy: SplitPolicy.Never, ByGeneration: false };
+        _leafPages = !byLeaf ? 1 : scenario.Options.HasRegionLeaves ? RegionPages : 256;
         _image = new Image(this, "");
         Shim = shim;
         shim.BeThread(0); // the one who prepares
@@ -67,14 +69,14 @@ internal sealed unsafe partial class World : IDisposable
     public static ulong AddressOf(int page) => (ulong)page * TestSpace.Page;
 
     /// <summary>Where a thread's word of a page is.</summary>
-    public static ulong* Word(int thread, int page) => (ulong*)(s_memory.Start + AddressOf(page)) + thread;
+    public static ulong* Word(int thread, int page) => (ulong*)RegionSpace.HostOf(AddressOf(page)) + thread;
 
     public static SlotRequest Slot(uint id, int first, int pages, bool log = true) => new()
     {
         Id = id,
         GuestAddress = AddressOf(first),
         Size = (ulong)pages * TestSpace.Page,
-        HostAddress = s_memory.Start + AddressOf(first),
+        HostAddress = RegionSpace.HostOf(AddressOf(first)),
         LogDirty = log,
     };
 
@@ -108,7 +110,11 @@ internal sealed unsafe partial class World : IDisposable
     }
 
     /// <summary>The store is visible.</summary>
-    public void Stored(int thread, int page, ulong stamp) => _stored[thread, page] = stamp;
+    public void Stored(int thread, int page, ulong stamp)
+    {
+        _stored[thread, page] = stamp;
+        CheckStore(page);
+    }
 
     public void EndStore(int page)
     {
@@ -173,9 +179,10 @@ internal sealed unsafe partial class World : IDisposable
             return null;
         }
         int[] reported = CopyReported(found, bitmap, begin, flags);
-        if ((ulong)reported.Length != dirty)
+        long bits = bitmap.Sum(word => (long)System.Numerics.BitOperations.PopCount(word));
+        if ((ulong)bits != dirty)
         {
-            Fail($"harvest of slot {slot}: {dirty} pages said, {reported.Length} bits");
+            Fail($"harvest of slot {slot}: {dirty} pages said, {bits} bits");
         }
         _image.Expect(before, "harvest of slot " + slot);
         return reported;
@@ -198,6 +205,19 @@ internal sealed unsafe partial class World : IDisposable
         }
         _image.Report(PagesOf(found, bitmap), begin);
         _image.Expect(before, "get and clear of slot " + slot);
+    }
+
+    /// <summary>
+    /// Moves or resizes a slot that goes on logging. Nobody can store any more to what is its no longer, so that its last bits have all
+    /// of that; what is its still may be stored to again, and comes with its next harvest.
+    /// </summary>
+    public void Change(SlotRequest request)
+    {
+        Slot old = Test.Space.Map.ById(request.Id)!;
+        SetWithFinal(request);
+        _image.ExpectAll(
+            [.. StoredIn(old.GuestAddress, old.End).Where(store => AddressOf(store.Page) - request.GuestAddress >= request.Size)]);
+        Track(request);
     }
 
     /// <summary>Ends the logging of a slot, or the slot, with a buffer for its last bits.</summary>
@@ -261,6 +281,7 @@ internal sealed unsafe partial class World : IDisposable
             }
         }
         Violation ??= Test.Violation();
+        FinishWatches();
         Drain();
         foreach (uint slot in _tracked.Where(slot => Test.Space.Map.ById(slot) is not null))
         {
@@ -278,6 +299,7 @@ internal sealed unsafe partial class World : IDisposable
         {
             _ = HandleTable.Remove(HandleKind.Vcpu, handle);
         }
+        CloseShadows();
         string? wrong = Test.Close();
         Violation ??= wrong;
         foreach (int page in _touched)
@@ -294,7 +316,7 @@ internal sealed unsafe partial class World : IDisposable
     public bool WasWritten(int page, long[] since)
     {
         bool Was(int other) => _storesRunning[other] != 0 || _lastStoreEnd[other] >= since[page];
-        return _byLeaf ? _touched.Any(other => other / 256 == page / 256 && Was(other)) : Was(page);
+        return _leafPages == 1 ? Was(page) : _touched.Any(other => other / _leafPages == page / _leafPages && Was(other));
     }
 
     private void Track(SlotRequest slot)
@@ -336,6 +358,8 @@ internal sealed unsafe partial class World : IDisposable
         return reported;
     }
 
+    /// <summary>Those that threads write.</summary>
     private static int[] PagesOf(Slot slot, ulong[] bitmap) =>
-        [.. TestSpace.PagesOf(bitmap).Select(page => (int)(slot.GuestAddress / TestSpace.Page) + page)];
+        [.. TestSpace.PagesOf(bitmap[..Math.Min(bitmap.Length, Pages / 64)])
+            .Select(page => (int)(slot.GuestAddress / TestSpace.Page) + page)];
 }

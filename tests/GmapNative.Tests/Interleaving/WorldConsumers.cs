@@ -75,6 +75,35 @@ internal sealed unsafe partial class World
         }
     }
 
+    /// <summary>
+    /// An epoch that is read run by run while pages are discarded: those come or do not, the others come once, in order, and whole.
+    /// </summary>
+    public void EpochBesideDiscard(int seat, int[] discarded)
+    {
+        Seat one = _seats[seat]!;
+        List<(int Thread, int Page, ulong Stamp)> before =
+            [.. _slots.SelectMany(slot => StoredIn(slot.Value.Slot)).Where(store => !discarded.Contains(store.Page))];
+        long begin = ++_time;
+        int status = one.Consumer.Begin(rearm: true, out ConsumerEpoch epoch);
+        List<int> reported = Read(one.Consumer);
+        if (status != Status.Ok || epoch.DirtyPages < (ulong)reported.Count)
+        {
+            Fail($"epoch of consumer {seat}: {status}, {epoch.DirtyPages} pages said, {reported.Count} read");
+        }
+        if (!reported.SequenceEqual(reported.Distinct().Order()))
+        {
+            Fail($"epoch of consumer {seat}: read {string.Join(", ", reported)}");
+        }
+        one.Image.Check(reported);
+        one.Image.Report(reported, begin);
+        one.Image.Expect(before, $"epoch of consumer {seat}");
+        status = one.Consumer.Commit();
+        if (status != Status.Ok)
+        {
+            Fail($"end of an epoch of consumer {seat}: {status}");
+        }
+    }
+
     /// <summary>When all threads have ended: one epoch more, then image and memory are equal.</summary>
     private void FinishConsumers()
     {
@@ -107,6 +136,10 @@ internal sealed unsafe partial class World
             }
             if (runs.Count != 0)
             {
+                if (run.Count == 0)
+                {
+                    Fail("a run of no pages");
+                }
                 int first = (int)((_slots[run.Slot].Slot.GuestAddress / TestSpace.Page) + run.FirstPage);
                 pages.AddRange(TestSpace.Range(first, (int)run.Count));
             }

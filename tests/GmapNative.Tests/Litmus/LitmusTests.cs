@@ -25,7 +25,10 @@ internal sealed class LitmusTests
 
     /// <summary>Of those that leave a step of the library out: the ones that show within a moment.</summary>
     private static readonly string[] s_steps =
-        ["NoGrace", "NoBump", "PartialLineCleared", "LogMovesIgnored", "BlockForgottenLate", "NoPourOnUnmap", "StaleSoftDirtyKept"];
+    [
+        "NoGrace", "NoBump", "PartialLineCleared", "LogMovesIgnored", "BlockForgottenLate", "NoPourOnUnmap", "StaleSoftDirtyKept",
+        "ShadowsNotEmptied", "ShadowRightsStay",
+    ];
 
     // What is not instrumented is passed over: README.md of the litmus tests says what that means.
     private static readonly (string Name, string Value) s_threadSanitizer =
@@ -49,9 +52,16 @@ internal sealed class LitmusTests
 
     [TestCase("unmap,unmap-parts,policy-never-unmap,limit,other-slot")]
     [TestCase("split,collapse-dirty,fill,age,discard,operator")]
+    [TestCase("nested,nested-operator")]
     public void Freed_tables_are_poisoned(string names) =>
         LitmusProgram.Expect(
             LitmusProgram.Passed, Litmus, ["--only", names], s_checkFlavour, s_libraryJostled);
+
+    [TestCase("unmap,unmap-parts,policy-never-unmap,limit,other-slot,split,collapse-dirty,fill,age,discard,operator")]
+    [TestCase("watch,watch-operator,watch-never,nested,nested-operator")]
+    public void Page_tables_with_PGSTEs(string names) =>
+        LitmusProgram.Expect(
+            LitmusProgram.Passed, Litmus, ["--only", names, "--format", "pgste"], s_checkFlavour, s_libraryJostled);
 
     [TestCaseSource(nameof(HeaderTwins))]
     public void A_mistake_in_the_header_is_caught(Twin twin) =>
@@ -181,7 +191,7 @@ internal sealed class LitmusTests
             ["--seconds", "0.5", "--only", "crossing"],
             System.TimeSpan.FromMinutes(5),
             [("LITMUS_BIN", LitmusProgram.Programs), ("LITMUS_LIB", Repository.LibraryFolder)]);
-        Assert.That(output.TrimEnd(), Does.EndWith("5 passed, 1 twins caught, 0 missed"), output);
+        Assert.That(output.TrimEnd(), Does.EndWith("6 passed, 1 twins caught, 0 missed"), output);
         Assert.That(status, Is.Zero);
     }
 

@@ -11,8 +11,9 @@ using static GmapNative.Tests.Model.TestSpace;
 namespace GmapNative.Tests.Memory;
 
 /// <summary>No memory: each call answers so, everything stays as it was, and the same call succeeds when there is memory again.</summary>
-[TestFixture]
-public sealed class AllocationFailureTests
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed class AllocationFailureTests(bool pgstes) : FormatFixture(pgstes)
 {
     private static readonly GuestMemory s_memory = new(72 << 20);
 
@@ -37,6 +38,8 @@ public sealed class AllocationFailureTests
         ("log of a slot in another region", test => test.Space.Changes.Set(High)),
         ("segment table", test => test.Fault(High.GuestAddress, Access.Write, out _)),
         ("populate", test => RangeCalls.Populate(test.Space, 3 * Segment, 2 * Segment, Access.Write, out _)),
+        ("watch tables", test => test.Protect(High.GuestAddress, 4 * Segment, Protection.Read, NotifyFlags.Change)),
+        ("watch tables that are there", test => test.Protect(High.GuestAddress, Segment, Protection.Read | Protection.Write)),
         ("harvest", test => test.Harvest(1, 0, 1032, HarvestFlags.None, new ulong[17], out _)),
         ("logging off", test => test.Space.Changes.Set(s_slot with { LogDirty = false })),
         ("log of an armed slot", test => test.Space.Changes.Set(s_slot)),
@@ -94,7 +97,8 @@ public sealed class AllocationFailureTests
         }
         string[] never =
         [
-            "leaf", "harvest", "logging off", "leaf again", "collapse", "age", "leaf once more", "deletion", "deletion of the lowest",
+            "leaf", "watch tables that are there", "harvest", "logging off", "leaf again", "collapse", "age", "leaf once more", "deletion",
+            "deletion of the lowest",
         ];
         Assert.That(steps.Select(step => step.Name).Except(failed), Is.EquivalentTo(never));
     }

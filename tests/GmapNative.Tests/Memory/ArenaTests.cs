@@ -13,6 +13,7 @@ public sealed class ArenaTests
     private const ulong Limit = 4 << 20;
 
     [Test]
+    [Category("Linux")] // /proc/self/smaps
     public void Arena_is_locked_kept_from_forks_advised_huge_and_guarded()
     {
         Assert.That(Arena.TryCreate(Limit, requireLock: false, hugeSteps: true, out Arena? arena), Is.Zero);

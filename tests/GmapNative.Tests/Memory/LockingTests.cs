@@ -8,6 +8,7 @@ namespace GmapNative.Tests.Memory;
 /// <summary>What cannot be locked is refused under REQUIRE_MLOCK, and told otherwise.</summary>
 [TestFixture]
 [NonParallelizable]
+[Category("Linux")] // setrlimit
 public sealed class LockingTests
 {
     private static readonly GuestMemory s_memory = new(72 << 20);

@@ -22,16 +22,13 @@ public sealed unsafe class PinnedBitmapTests
     [TearDown]
     public void End() => _arena.Dispose();
 
-    [TestCase(1UL)]
-    [TestCase(64UL)]
-    [TestCase(4095UL)]
-    [TestCase(4097UL)]
-    [TestCase(300_001UL)]
-    public void Random_calls_give_what_a_plain_bitmap_gives(ulong bits)
+    [Test]
+    public void Random_calls_give_what_a_plain_bitmap_gives(
+        [Values(1UL, 64UL, 511UL, 4095UL, 4097UL, 300_001UL)] ulong bits, [Values] bool lines)
     {
         Random random = new((int)bits);
-        PinnedBitmap bitmap = PinnedBitmap.TryCreate(_arena, bits)!;
-        PinnedBitmap target = PinnedBitmap.TryCreate(_arena, bits)!;
+        PinnedBitmap bitmap = PinnedBitmap.TryCreate(_arena, bits, lines)!;
+        PinnedBitmap target = PinnedBitmap.TryCreate(_arena, bits, !lines)!;
         var plain = new BitArray((int)bits);
         var moved = new BitArray((int)bits);
         for (int step = 0; step < 300; step++)
@@ -83,13 +80,12 @@ public sealed unsafe class PinnedBitmapTests
         Assert.That(all, Is.EqualTo(Ones(moved)), "nothing is passed over");
     }
 
-    [TestCase(64UL)]
-    [TestCase(4097UL)]
-    [TestCase(300_001UL)]
-    public void Delivery_moves_the_bits_of_a_range_and_no_others(ulong bits)
+    [Test]
+    public void Delivery_moves_the_bits_of_a_range_and_no_others(
+        [Values(64UL, 511UL, 4097UL, 300_001UL)] ulong bits, [Values] bool lines)
     {
         Random random = new((int)bits);
-        PinnedBitmap bitmap = PinnedBitmap.TryCreate(_arena, bits)!;
+        PinnedBitmap bitmap = PinnedBitmap.TryCreate(_arena, bits, lines)!;
         var plain = new BitArray((int)bits);
         ulong[] target = new ulong[(bits + 63) / 64];
         for (int round = 0; round < 60; round++)
@@ -135,7 +131,7 @@ public sealed unsafe class PinnedBitmapTests
     {
         const int Bits = 64 * 64 * 8;
         PinnedBitmap log = PinnedBitmap.TryCreate(_arena, Bits)!;
-        PinnedBitmap epoch = PinnedBitmap.TryCreate(_arena, Bits)!;
+        PinnedBitmap epoch = PinnedBitmap.TryCreate(_arena, Bits, lines: true)!;
         long set = 0;
         bool stop = false;
         Task[] setters = new Task[3];
@@ -171,7 +167,7 @@ public sealed unsafe class PinnedBitmapTests
     {
         const int Bits = 64 * 64;
         PinnedBitmap log = PinnedBitmap.TryCreate(_arena, Bits)!;
-        PinnedBitmap epoch = PinnedBitmap.TryCreate(_arena, Bits)!;
+        PinnedBitmap epoch = PinnedBitmap.TryCreate(_arena, Bits, lines: true)!;
         long set = 0;
         long delivered = 0;
         bool stop = false;
@@ -212,7 +208,7 @@ public sealed unsafe class PinnedBitmapTests
             found += System.Numerics.BitOperations.PopCount(epoch.Peek(at));
             epoch.Clear(at, ulong.MaxValue);
         }
-        epoch.Forget(0, bits);
+        epoch.ClearAlone();
         return found;
     }
 

@@ -62,7 +62,11 @@ internal sealed unsafe class InlineWriter(nint view, Action? pause = null, Write
         ulong protect = 0;
         host = 0;
         ulong* segment = Segment(address, ref protect);
-        ulong entry = segment is null ? SegmentEntry.Invalid : Volatile.Read(ref *segment);
+        if (segment is null)
+        {
+            return OfRegion(protect, RegionEntry.Invalid, address, out host);
+        }
+        ulong entry = Volatile.Read(ref *segment);
         if ((entry & SegmentEntry.Invalid) != 0)
         {
             return AskFor(address);
@@ -87,7 +91,11 @@ internal sealed unsafe class InlineWriter(nint view, Action? pause = null, Write
         ulong protect = 0;
         host = 0;
         ulong* segment = Segment(address, ref protect);
-        ulong entry = segment is null ? SegmentEntry.Invalid : Volatile.Read(ref *segment);
+        if (segment is null)
+        {
+            return OfRegion(protect, RegionEntry.Invalid | RegionEntry.Protect, address, out host);
+        }
+        ulong entry = Volatile.Read(ref *segment);
         if ((entry & SegmentEntry.Invalid) != 0 || ((protect | entry) & SegmentEntry.Protect) != 0)
         {
             return AskFor(address);
@@ -176,17 +184,21 @@ internal sealed unsafe class InlineWriter(nint view, Action? pause = null, Write
         var table = (ulong*)(asce & Asce.OriginMask);
         if ((asce & Asce.TypeMask) != 0)
         {
-            if ((asce & Asce.TypeMask) != (ulong)TableType.RegionThird << 2 || address >> 42 != 0)
+            int level = (int)((asce & Asce.TypeMask) >> 2);
+            if (level < 3 && address >> (31 + (11 * level)) != 0)
             {
                 return null;
             }
-            ulong entry = Volatile.Read(ref table[address >> 31]);
-            if ((entry & (RegionEntry.Invalid | RegionEntry.FormatControl)) != 0)
+            for (; level != 0; level--)
             {
-                return null;
+                ulong entry = Volatile.Read(ref table[(address >> (20 + (11 * level))) & 0x7FF]);
+                protect |= level == 1 ? entry : entry & RegionEntry.Protect;
+                if ((entry & (RegionEntry.Invalid | RegionEntry.FormatControl)) != 0)
+                {
+                    return null;
+                }
+                table = (ulong*)(entry & RegionEntry.OriginMask);
             }
-            protect |= entry;
-            table = (ulong*)(entry & RegionEntry.OriginMask);
         }
         else if (address >> 31 != 0)
         {
@@ -217,6 +229,15 @@ internal sealed unsafe class InlineWriter(nint view, Action? pause = null, Write
             Interlocked.Or(ref *word, bit);
         }
         pause?.Invoke();
+    }
+
+    /// <summary>By a 2 GB leaf, if that is what ends the way, and it has nothing of <paramref name="refuses"/> (rule 33).</summary>
+    private int OfRegion(ulong entry, ulong refuses, ulong address, out nint host)
+    {
+        pause?.Invoke();
+        bool leaf = (entry & (RegionEntry.FormatControl | refuses)) == RegionEntry.FormatControl;
+        host = leaf ? (nint)((entry & RegionEntry.FrameMask) | (address & ~RegionEntry.FrameMask)) : 0;
+        return leaf ? 0 : AskFor(address);
     }
 
     private static ulong* Page(ulong entry, ulong address) => (ulong*)(entry & SegmentEntry.TableOriginMask) + ((address >> 12) & 0xFF);

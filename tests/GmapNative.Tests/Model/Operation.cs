@@ -34,6 +34,8 @@ internal enum Kind
     CloseConsumer,
     Redirty,
     HarvestRuns,
+    Pgste,
+    Protect,
 }
 
 /// <summary>One call. The numbers are read against what is there when it runs, so that every part of a sequence is a sequence.</summary>
@@ -46,7 +48,8 @@ internal readonly record struct Operation(Kind Kind, uint A, uint B, uint C, uin
         (4, Kind.InlineSpan), (2, Kind.Populate), (4, Kind.Unmap), (2, Kind.Split), (4, Kind.Collapse), (1, Kind.Discard),
         (3, Kind.Age), (2, Kind.Translate), (1, Kind.HostRead), (2, Kind.HostWrite),
         (2, Kind.Mark), (1, Kind.MarkBitmap), (1, Kind.MarkBatch), (3, Kind.Get), (12, Kind.Harvest), (4, Kind.Clear), (1, Kind.Limit),
-        (16, Kind.Consumer), (1, Kind.CloseConsumer), (2, Kind.Redirty), (3, Kind.HarvestRuns),
+        (16, Kind.Consumer), (1, Kind.CloseConsumer), (2, Kind.Redirty), (3, Kind.HarvestRuns), (4, Kind.Pgste),
+        (3, Kind.Protect),
     ];
 
     /// <summary>The same where consumers are looked at.</summary>
@@ -55,7 +58,7 @@ internal readonly record struct Operation(Kind Kind, uint A, uint B, uint C, uin
         (40, Kind.Consumer), (1, Kind.CloseConsumer), (4, Kind.Redirty), (4, Kind.HarvestRuns), (20, Kind.InlineWrite),
         (4, Kind.WriteFault), (2, Kind.InlineSpan), (3, Kind.HostWrite), (2, Kind.Mark), (1, Kind.MarkBitmap), (1, Kind.Unmap),
         (1, Kind.Split), (2, Kind.Collapse), (1, Kind.Discard), (1, Kind.Age), (4, Kind.Harvest), (2, Kind.Get), (2, Kind.Clear),
-        (5, Kind.Slot), (1, Kind.DeleteSlot),
+        (5, Kind.Slot), (1, Kind.DeleteSlot), (2, Kind.Protect),
     ];
 
     public static Gen<Operation> Gen { get; } = Of(s_weights);
@@ -74,7 +77,8 @@ internal readonly record struct Operation(Kind Kind, uint A, uint B, uint C, uin
 }
 
 /// <summary>A space's options and what is done to it.</summary>
-internal sealed record Sequence(SplitPolicy Policy, bool Huge, bool Regions, bool ByGeneration, Operation[] Operations)
+internal sealed record Sequence(
+    SplitPolicy Policy, bool Huge, int Levels, bool ByGeneration, bool Pgstes, bool Global, Operation[] Operations)
 {
     private const int LongestLength = 60;
     private const int MostSlotsFirst = 4;
@@ -88,11 +92,12 @@ internal sealed record Sequence(SplitPolicy Policy, bool Huge, bool Regions, boo
         CsCheck.Gen.Frequency(
             (6, CsCheck.Gen.Const(SplitPolicy.Lazy)), (3, CsCheck.Gen.Const(SplitPolicy.Never)), (1, CsCheck.Gen.Const(SplitPolicy.Eager))),
         CsCheck.Gen.Frequency((9, CsCheck.Gen.Const(true)), (1, CsCheck.Gen.Const(false))),
-        CsCheck.Gen.Bool,
-        CsCheck.Gen.Bool,
+        CsCheck.Gen.Frequency(
+            (4, CsCheck.Gen.Const(0)), (4, CsCheck.Gen.Const(1)), (1, CsCheck.Gen.Const(2)), (1, CsCheck.Gen.Const(3))),
+        CsCheck.Gen.Select(CsCheck.Gen.Bool, CsCheck.Gen.Bool, CsCheck.Gen.Int[0, 3]),
         operations.Array[1, MostSlotsFirst],
         operations.Array[0, length],
-        (policy, huge, regions, byGeneration, first, then) => new Sequence(policy, huge, regions, byGeneration,
+        (policy, huge, levels, ways, first, then) => new Sequence(policy, huge, levels, ways.Item1, ways.Item2, ways.Item3 == 0,
         [
             .. first.Select((operation, i) => operation with { Kind = Kind.Slot, A = (uint)i }),
             .. Opened(first[0], consumers),
@@ -108,7 +113,7 @@ internal sealed record Sequence(SplitPolicy Policy, bool Huge, bool Regions, boo
     }
 
     public override string ToString() =>
-        $"new Sequence(SplitPolicy.{Policy}, {Word(Huge)}, {Word(Regions)}, {Word(ByGeneration)}, [\n    "
+        $"new Sequence(SplitPolicy.{Policy}, {Word(Huge)}, {Levels}, {Word(ByGeneration)}, {Word(Pgstes)}, {Word(Global)}, [\n    "
         + string.Join(",\n    ", Operations) + "])";
 
     private static string Word(bool value) => value ? "true" : "false";

@@ -20,11 +20,20 @@ internal sealed record ReferenceSlot(uint Id, ulong Start, ulong Size, ulong Hos
     /// <summary>Dirty pages (guest numbers) that are in no mapping; null where logging is off.</summary>
     public HashSet<ulong>? Log { get; init; }
 
+    /// <summary>Whether it logs for its own sake, and not because another one asks.</summary>
+    public bool Asks { get; init; }
+
     /// <summary>What consumers have of it while it logs.</summary>
     public List<ReferencePart> Parts { get; init; } = [];
 
     /// <summary>Pages (guest numbers) that the kernel saw written, where a backing is the truth; else null.</summary>
     public HashSet<ulong>? Kernel { get; init; }
+
+    /// <summary>Pages (guest numbers) that are to come, where some are; null: there is nothing of the kind.</summary>
+    public HashSet<ulong>? Missing { get; init; }
+
+    /// <summary>Whether its mappings alone say what may be done.</summary>
+    public bool IsPlain => Kernel is null && Missing is null;
 
     /// <summary>Whether mappings are the truth of what is dirty.</summary>
     public bool Tracked => Log is not null && Kernel is null && Marked is null;
@@ -53,12 +62,15 @@ internal sealed record ReferenceSlot(uint Id, ulong Start, ulong Size, ulong Hos
 /// A space as it is documented, slow and without tables: a dictionary of mapped 4 KB pages (true: written since it was last made
 /// clean), the segments that are leaves or have page tables, and the slots.
 /// </summary>
-internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bool huge, bool byGeneration = false)
+internal sealed partial class ReferenceSpace(
+    ulong limit, SplitPolicy policy, bool huge, bool byGeneration = false, bool pgstes = false, bool globalDirty = false)
 {
     private readonly Dictionary<ulong, bool> _pages = [];
     private readonly HashSet<ulong> _leaves = [];
     private readonly HashSet<ulong> _tables = [];
-    private readonly HashSet<ulong> _regions = [];
+    private readonly HashSet<ulong> _regions = []; // segment tables, by address >> 31
+    private readonly HashSet<ulong> _thirds = [];  // region-third tables that are not the top, by address >> 42
+    private readonly HashSet<ulong> _seconds = []; // region-second tables, likewise, by address >> 53
 
     public SortedList<uint, ReferenceSlot> Slots { get; } = [];
 
@@ -86,7 +98,10 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
 
     public int Mapped => _pages.Count;
 
-    private bool HasRegions => Limit >> 31 != 0;
+    private bool HasRegions => Levels != 0;
+
+    /// <summary>Region tables above a segment table.</summary>
+    public int Levels => Limit >> 31 == 0 ? 0 : Limit >> 42 == 0 ? 1 : Limit >> 53 == 0 ? 2 : 3;
 
     public ReferenceSlot? Find(ulong address) => Slots.Values.FirstOrDefault(s => address >= s.Start && address < s.End);
 
@@ -101,20 +116,29 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
         {
             return new(Status.Protection, FaultReason.ReadOnlySlot);
         }
-        _regions.Add(address >> 31);
-        Use(address);
         ulong segment = address >> 20, page = address >> 12;
+        if (slot.Missing?.Contains(page) is true)
+        {
+            return new(Status.TryAgain, FaultReason.Missing);
+        }
+        AddTables(address);
+        if (Forbids(address, write))
+        {
+            _ = _leaves.Contains(segment) && !Forbids(address, write: false) && UseLeaf(address);
+            return new(Status.Protection, FaultReason.Protected);
+        }
+        UseFor(address, write);
         bool tracked = slot.Tracked;
         bool splits = tracked && policy != SplitPolicy.Never;
-        bool beginsDirty = !slot.ReadOnly && (write || !tracked);
+        bool beginsDirty = !slot.ReadOnly && (write || (!tracked && !Forbids(address, write: true)));
         FaultDone done = 0;
         if (!_leaves.Contains(segment) && !_tables.Contains(segment))
         {
             done |= MapSegment(slot, segment, beginsDirty && !splits);
         }
-        if (_leaves.Contains(segment) && write && !_pages[page])
+        if (_leaves.Contains(segment) && write && !IsOpen(page))
         {
-            done |= splits ? Split(segment) : Grant(segment << 8, 256);
+            done |= splits ? Split(segment) : _pages[page] ? Regrant(segment) : Grant(segment << 8, 256);
         }
         if (!_pages.TryGetValue(page, out bool dirty))
         {
@@ -122,8 +146,13 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
             PagesMapped++;
             done |= FaultDone.Mapped | (beginsDirty && slot.Marked is null ? FaultDone.Granted : 0);
         }
-        else if (write && !dirty)
+        else if (write && dirty && _asks.Contains(page) && _shadowed.Contains(page))
         {
+            GrantAfterShadows(page);
+        }
+        else if (write && (!dirty || _asks.Contains(page)))
+        {
+            Regranted += dirty ? 1 : 0;
             done |= Grant(page, 1);
         }
         done |= write ? Mark(slot, page) : 0;
@@ -142,9 +171,9 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
         {
             return NoSlot(address);
         }
-        if (HasRegions && !_regions.Contains(address >> 31))
+        if (MissingTable(address) is int missing)
         {
-            return Missing(slot, Status.RegionThirdTranslation);
+            return Missing(slot, missing);
         }
         if (!_leaves.Contains(segment) && !_tables.Contains(segment))
         {
@@ -154,15 +183,19 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
         {
             return Missing(slot, Status.PageTranslation);
         }
+        if (slot is not null && Forbids(address, write && !slot.ReadOnly))
+        {
+            return new(Status.Protection, FaultReason.Protected);
+        }
         if (_aged.Contains(address >> 12))
         {
             return new(_leaves.Contains(segment) ? Status.SegmentTranslation : Status.PageTranslation, FaultReason.NeedsFault);
         }
-        return !write || (dirty && !IsClean(slot!, address >> 12)) ? Mapping(slot!, address)
+        return !write || (dirty && !_asks.Contains(address >> 12) && !IsClean(slot!, address >> 12)) ? Mapping(slot!, address)
             : new(Status.Protection, slot!.ReadOnly ? FaultReason.ReadOnlySlot : FaultReason.NeedsFault);
     }
 
-    public void Create(ReferenceSlot slot, bool initiallyDirty)
+    private void Make(ReferenceSlot slot, bool initiallyDirty)
     {
         slot = Joined(slot with { Marked = byGeneration ? [] : null });
         Slots.Add(slot.Id, slot);
@@ -170,26 +203,20 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
         slot.Pour(initiallyDirty ? PagesOf(slot) : []);
     }
 
-    /// <summary>The last dirty pages.</summary>
-    public HashSet<ulong> Delete(ReferenceSlot slot)
+    private HashSet<ulong> Remove(ReferenceSlot slot)
     {
-        UnmapSlot(slot, slot.Start, slot.End);
+        UnmapSlot(slot, slot.Start, slot.End, goes: true);
         Slots.Remove(slot.Id);
         _tables.RemoveWhere(segment => !AnySlot(segment << 20, GuestAddress.SegmentSize));
-        for (ulong region = slot.Start >> 31; region <= (slot.End - 1) >> 31; region++)
-        {
-            if (!AnySlot(region << 31, GuestAddress.RegionThirdSize) && HasRegions)
-            {
-                _regions.Remove(region);
-            }
-        }
+        RemoveTables(slot);
+        RemoveWatchTables();
         Collect(slot);
         slot.Parts.ForEach(part => part.IsGone = true);
         return slot.Log ?? [];
     }
 
     /// <summary>Logging and the right to write. The last dirty pages, where logging ends and they are asked for.</summary>
-    public HashSet<ulong> Change(ReferenceSlot old, bool readOnly, bool log, bool initiallyDirty, bool wantsFinal)
+    private HashSet<ulong> Switch(ReferenceSlot old, bool readOnly, bool log, bool initiallyDirty, bool wantsFinal)
     {
         HashSet<ulong> final = [];
         if (readOnly != old.ReadOnly)
@@ -236,13 +263,9 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
 
     public void SetLimit(ulong limit)
     {
-        bool had = HasRegions;
+        int levels = Levels;
         Limit = limit | 0xFFF;
-        if (HasRegions && !had)
-        {
-            _regions.Clear();
-            _regions.Add(0); // the segment table that was the top
-        }
+        ChangeTop(levels);
     }
 
     public void Unmap(ulong start, ulong end)
@@ -292,13 +315,13 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
 
     public Answer NoSlot(ulong address) => address <= Limit
         ? new(Status.Addressing, FaultReason.NoSlot)
-        : new(address >> (HasRegions ? 42 : 31) != 0 ? Status.AsceType : Status.Addressing, FaultReason.BeyondLimit);
+        : new(Levels < 3 && address >> (31 + (11 * Levels)) != 0 ? Status.AsceType : Status.Addressing, FaultReason.BeyondLimit);
 
     private Answer Mapping(ReferenceSlot slot, ulong address) => new(
         Status.Ok,
         Host: slot.Host + (address - slot.Start),
         LeafSize: _leaves.Contains(address >> 20) ? GuestAddress.SegmentSize : GuestAddress.PageSize,
-        Rights: _pages[address >> 12] && !IsClean(slot, address >> 12) ? Access.Read | Access.Write : Access.Read);
+        Rights: IsOpen(address >> 12) && !IsClean(slot, address >> 12) ? Access.Read | Access.Write : Access.Read);
 
     private static bool IsClean(ReferenceSlot slot, ulong page) => slot.Log is not null && slot.Marked?.Contains(page) == false;
 
@@ -312,11 +335,11 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
     private static Answer Missing(ReferenceSlot? slot, int code) =>
         slot is null ? new(Status.Addressing, FaultReason.NoSlot) : new(code, FaultReason.NotMapped);
 
-    private bool AnySlot(ulong start, ulong size) => Slots.Values.Any(slot => slot.Start < start + size && slot.End > start);
+    private bool AnySlot(ulong start, ulong size) => Slots.Values.Any(slot => slot.Start <= start + (size - 1) && slot.End > start);
 
     private FaultDone MapSegment(ReferenceSlot slot, ulong segment, bool dirty)
     {
-        if (!FitsLeaf(slot, segment))
+        if (!FitsLeaf(slot, segment) || !Agrees(segment))
         {
             _tables.Add(segment);
             return FaultDone.None;
@@ -345,8 +368,16 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
         foreach (ulong page in Pages(first, count))
         {
             _pages[page] = true;
+            _asks.Remove(page);
         }
         return FaultDone.Granted;
+    }
+
+    /// <summary>A leaf that is dirty and asked all the same: nothing becomes dirty.</summary>
+    private FaultDone Regrant(ulong segment)
+    {
+        _asks.ExceptWith(Pages(segment << 8, 256));
+        return FaultDone.None;
     }
 
     /// <summary>Moves dirt from mappings into the log and protects them. A leaf goes as a whole. How many pages went.</summary>
@@ -366,6 +397,7 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
             foreach (ulong one in leaf ? Pages(page & ~255UL, 256) : [page])
             {
                 _pages[one] = false;
+                _asks.Remove(one);
                 slot.Pour([one]);
                 taken++;
             }
@@ -373,12 +405,12 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
         return taken;
     }
 
-    private void UnmapSlot(ReferenceSlot slot, ulong start, ulong end)
+    private void UnmapSlot(ReferenceSlot slot, ulong start, ulong end, bool goes = false)
     {
-        for (ulong at = start; at < end; at = ((at >> 20) + 1) << 20)
+        for (ulong at = start, stop; at < end; at = stop)
         {
             ulong segment = at >> 20;
-            ulong stop = Math.Min(end, (segment + 1) << 20);
+            stop = Math.Min(end - 1, at | (GuestAddress.SegmentSize - 1)) + 1;
             bool whole = stop - at == GuestAddress.SegmentSize || (_leaves.Contains(segment) && policy == SplitPolicy.Never);
             if (_leaves.Contains(segment) && !whole)
             {
@@ -388,16 +420,19 @@ internal sealed partial class ReferenceSpace(ulong limit, SplitPolicy policy, bo
             {
                 bool mapped = _pages.Remove(page, out bool dirty);
                 _aged.Remove(page);
+                _asks.Remove(page);
                 PagesUnmapped += mapped ? 1 : 0;
                 if (mapped && dirty && slot.Tracked)
                 {
                     slot.Pour([page]);
                 }
             }
+            DropPgstes(goes, at, stop);
+            DropRestrictions(goes, at, stop);
             if (whole)
             {
                 _leaves.Remove(segment);
-                _tables.Remove(segment);
+                _ = !HasPgste(segment) && _tables.Remove(segment);
             }
         }
     }

@@ -7,11 +7,12 @@ namespace GmapNative.Tests.Model;
 /// <summary>Kernel-tracked slots, and what the documentation allows when memory or readers do not play along.</summary>
 internal sealed partial class ReferenceSpace
 {
-    public int Regions => HasRegions ? 1 : 0;
-
-    public int SegmentTables => HasRegions ? _regions.Count : 1;
+    public bool IsEager => policy == SplitPolicy.Eager;
 
     public bool IsLeaf(ulong address) => _leaves.Contains(address >> 20);
+
+    /// <summary>Whether a page is mapped with I = 1: aged, or nothing is allowed there.</summary>
+    public bool IsAged(ulong address) => _aged.Contains(address >> 12);
 
     public bool HasTable(ulong address) => _tables.Contains(address >> 20);
 
@@ -34,6 +35,19 @@ internal sealed partial class ReferenceSpace
         UnmapSlot(slot, slot.Start, slot.End);
         Slots[slot.Id] = slot with { Kernel = [] };
     }
+
+    /// <summary>Pages are to come, all of a slot or some: nothing is mapped.</summary>
+    public void AttachMissing(ReferenceSlot slot, IEnumerable<ulong> pages)
+    {
+        UnmapSlot(slot, slot.Start, slot.End);
+        Slots[slot.Id] = slot with { Missing = [.. pages] };
+    }
+
+    /// <summary>Whether a page of a range (not empty) is still to come.</summary>
+    public bool Lacks(ulong address, ulong size) =>
+        Slots.Values.Any(slot => slot.Missing?.Any(page => page >= address >> 12 && page <= (address + size - 1) >> 12) is true);
+
+    public void DetachMissing(ReferenceSlot slot) => Slots[slot.Id] = slot with { Missing = null };
 
     /// <summary>The kernel's last pages go to the log, and entries are armed.</summary>
     public void Detach(ReferenceSlot slot)
@@ -86,8 +100,7 @@ internal sealed partial class ReferenceSpace
         {
             return before.Reason == FaultReason.NeedsFault && UsedBy(address, seen);
         }
-        _regions.Add(address >> 31);
-        if (seen == Translate(address, write: false))
+        if (WayWithoutMemory(address, seen))
         {
             return true;
         }

@@ -18,7 +18,7 @@ internal sealed partial class ReferenceSpace
     /// <summary>Splits the leaves that a range touches; how many.</summary>
     public int SplitRange(ulong start, ulong end)
     {
-        ulong[] leaves = [.. _leaves.Where(segment => start < end && segment << 20 < end && (segment + 1) << 20 > start)];
+        ulong[] leaves = [.. _leaves.Where(segment => start < end && segment << 20 < end && (segment << 20 | 0xFFFFF) >= start)];
         foreach (ulong segment in leaves)
         {
             Split(segment);
@@ -30,12 +30,12 @@ internal sealed partial class ReferenceSpace
     public int Collapse(ulong start, ulong end)
     {
         int collapsed = 0;
-        foreach (ulong segment in _tables.Where(table => table << 20 >= start && (table + 1) << 20 <= end).ToArray())
+        foreach (ulong segment in _tables.Where(table => table << 20 >= start && (table << 20 | 0xFFFFF) < end).ToArray())
         {
             ReferenceSlot? slot = Find(segment << 20);
             ulong[] pages = [.. Pages(segment << 8, 256)];
-            if (slot is null || !FitsLeaf(slot, segment) || !pages.All(_pages.ContainsKey)
-                || (slot.Tracked && pages.Any(page => _pages[page] != _pages[pages[0]])))
+            if (slot is null || !FitsLeaf(slot, segment) || HasPgste(segment) || IsWatched(segment) || !pages.All(_pages.ContainsKey)
+                || (slot.Tracked && pages.Any(page => _pages[page] != _pages[pages[0]] || AsksForHosts(page))) || StaysTable(segment))
             {
                 continue;
             }
@@ -44,6 +44,7 @@ internal sealed partial class ReferenceSpace
             foreach (ulong page in pages)
             {
                 _pages[page] = dirty;
+                _asks.Remove(page);
                 _ = !aged && _aged.Remove(page);
             }
             _tables.Remove(segment);
@@ -89,12 +90,18 @@ internal sealed partial class ReferenceSpace
     public int Age(ulong start, ulong end)
     {
         ulong[] young = [.. _pages.Keys.Where(page => page << 12 >= start && page << 12 < end && !_aged.Contains(page))];
-        foreach (ulong page in young)
+        foreach (ulong page in young.Where(page => !StaysYoung(page)))
         {
             _aged.UnionWith(MappedWith(page));
         }
         PagesAged += young.Length;
         return young.Length;
+    }
+
+    private bool UseLeaf(ulong address)
+    {
+        Use(address);
+        return true;
     }
 
     private void Use(ulong address) => _aged.ExceptWith(MappedWith(address >> 12));
@@ -103,5 +110,6 @@ internal sealed partial class ReferenceSpace
     private IEnumerable<ulong> MappedWith(ulong page) => _leaves.Contains(page >> 8) ? Pages(page & ~255UL, 256) : [page];
 
     private bool FitsLeaf(ReferenceSlot slot, ulong segment) =>
-        huge && slot.Covers(segment << 20, GuestAddress.SegmentSize) && (slot.Start - slot.Host) % GuestAddress.SegmentSize == 0;
+        huge && slot.Covers(segment << 20, GuestAddress.SegmentSize) && (slot.Start - slot.Host) % GuestAddress.SegmentSize == 0
+        && slot.Missing?.Any(page => page >> 8 == segment) is not true;
 }

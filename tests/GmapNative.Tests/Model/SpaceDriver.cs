@@ -12,11 +12,15 @@ internal sealed unsafe partial class SpaceDriver
     private const ulong MemoryBytes = 16 << 20;
     private static readonly GuestMemory s_memory = new(MemoryBytes);
 
-    private static readonly ulong[] s_bases = [0, 1, 2, 3, 2046, 2047, 2048, 5 * 1024];  // in segments
+    private static readonly ulong[] s_bases =
+        [0, 1, 2, 3, 2046, 2047, 2048, 5 * 1024, (1UL << 22) - 1, 1UL << 22, (1UL << 33) - 1, 1UL << 33, (1UL << 44) - 2]; // in segments
     private static readonly ulong[] s_offsets = [0, 0, 0, 0, 0, 0, 1, 5, 128, 250, 255];        // in pages
     private static readonly ulong[] s_sizes = [256, 512, 768, 256, 512, 1, 3, 16, 64, 65, 130, 255, 300, 600];
     private static readonly ulong[] s_limits =
-        [(16 << 20) - 1, (1UL << 31) - 1, (1UL << 31) - 1, 1UL << 31, 8UL << 30, 9UL << 30, (1UL << 42) - 1, 1UL << 42];
+    [
+        (16 << 20) - 1, (1UL << 31) - 1, (1UL << 31) - 1, 1UL << 31, 8UL << 30, 9UL << 30, (1UL << 42) - 1, 1UL << 42, (1UL << 53) - 1,
+        1UL << 53, ulong.MaxValue,
+    ];
 
     private readonly TestSpace _test;
     private readonly ReferenceSpace _model;
@@ -28,20 +32,22 @@ internal sealed unsafe partial class SpaceDriver
     {
         _test = test;
         ulong limit = test.Space.Options.Limit;
-        _model = new ReferenceSpace(limit, sequence.Policy, sequence.Huge, sequence.ByGeneration);
+        _model = new ReferenceSpace(limit, sequence.Policy, sequence.Huge, sequence.ByGeneration, sequence.Pgstes, sequence.Global);
         _writer = new HeaderWriter(test.View);
     }
 
     /// <summary>Null, or what went wrong after which operation. <paramref name="seen"/> counts what the operations did.</summary>
     public static string? Run(Sequence sequence, Dictionary<string, int>? seen)
     {
-        ulong limit = (sequence.Regions ? 8UL << 30 : 1UL << 31) - 1;
+        ulong limit = sequence.Levels switch { 0 => 1UL << 31, 1 => 8UL << 30, 2 => 1UL << 53, _ => 0 } - 1;
         var options = new SpaceOptions
         {
             Limit = limit,
             Policy = sequence.Policy,
             Huge = sequence.Huge,
             ByGeneration = sequence.ByGeneration,
+            Pgstes = sequence.Pgstes,
+            GlobalDirty = sequence.Global,
         };
         var test = new TestSpace(options);
         string? wrong = Run(sequence, test, seen);
@@ -143,6 +149,8 @@ internal sealed unsafe partial class SpaceDriver
         Kind.CloseConsumer => _seats[operation.A % 4] is null ? "none" : CloseSeat((int)(operation.A % 4)),
         Kind.Redirty => Redirty(operation),
         Kind.HarvestRuns => HarvestRuns(operation),
+        Kind.Pgste => UpdatePgste(operation),
+        Kind.Protect => Protect(operation),
         _ => SetLimit(operation),
     };
 
@@ -181,16 +189,19 @@ internal sealed unsafe partial class SpaceDriver
             SamePages(final, last, "final bitmap");
             return $"{(old!.ReadOnly ? "ro" : "rw")} to {(readOnly ? "ro" : "rw")}, log {old.Log is not null} to {log}";
         }
-        HashSet<ulong> deleted = old is null ? [] : _model.Delete(old);
+        HashSet<ulong> deleted = old is null ? [] : _model.Delete(old, moves: true);
         SamePages(final, wantsFinal ? deleted : [], "final bitmap");
         _model.Create(slot with { Log = log ? [] : null }, initially);
         return old is null ? "made" : "moved";
     }
 
-    private static ReferenceSlot Geometry(Operation operation)
+    /// <summary>Where segments begin that are looked at; the far ones only where the space is tall.</summary>
+    private ulong Base(Operation operation) => s_bases[operation.B % (_model.Limit >> 42 == 0 ? 8 : (uint)s_bases.Length)] << 20;
+
+    private ReferenceSlot Geometry(Operation operation)
     {
-        ulong start = (s_bases[operation.B % 8] << 20) + (s_offsets[operation.B / 8 % (uint)s_offsets.Length] << 12);
-        ulong size = s_sizes[operation.C % (uint)s_sizes.Length] << 12;
+        ulong start = Base(operation) + (s_offsets[operation.B / 8 % (uint)s_offsets.Length] << 12);
+        ulong size = Math.Min(s_sizes[operation.C % (uint)s_sizes.Length] << 12, ulong.MaxValue - TestSpace.Page + 1 - start); // at most
         ulong host = s_memory.Start + ((operation.C / 16 % 8) << 20);
         host += operation.C / 128 % 4 == 0 ? operation.B / 128 % 32 * TestSpace.Page : start % TestSpace.Segment; // ragged, or leaves fit
         return new ReferenceSlot(0, start, size, host, false);
@@ -232,7 +243,7 @@ internal sealed unsafe partial class SpaceDriver
     private string SetLimit(Operation operation)
     {
         ulong limit = s_limits[operation.A % (uint)s_limits.Length];
-        int expected = limit >> 42 != 0 ? Status.NotSupported : _model.CanLimit(limit) ? Status.Ok : Status.Busy;
+        int expected = _model.CanLimit(limit) ? Status.Ok : Status.Busy;
         Same(_test.Space.SetLimit(limit), expected, "limit status");
         if (expected == Status.Ok)
         {
@@ -246,7 +257,7 @@ internal sealed unsafe partial class SpaceDriver
     {
         if (_model.Slots.Count == 0 || operation.A % 16 == 15)
         {
-            return (s_bases[operation.B % 8] << 20) + ((ulong)operation.B << 12) + operation.C;
+            return Base(operation) + ((ulong)operation.B << 12) + operation.C;
         }
         ReferenceSlot slot = _model.Slots.Values[(int)(operation.A / 16 % (uint)_model.Slots.Count)];
         ulong page = (operation.A % 16) switch

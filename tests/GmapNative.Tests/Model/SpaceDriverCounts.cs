@@ -44,8 +44,11 @@ internal sealed unsafe partial class SpaceDriver
         Same((long)stats.collapses, _model.Collapses, "collapses");
         Same((long)stats.pages_discarded, _model.PagesDiscarded, "pages_discarded");
         Same((long)stats.pages_aged, _model.PagesAged, "pages_aged");
+        Same((long)stats.pages_protected, _model.PagesProtected, "pages_protected");
+        Same(stats.notifications, 0UL, "notifications"); // what is armed is cancelled at once
         Same((long)stats.page_tables, _model.PageTables, "page_tables");
-        ulong bytes = (stats.region_tables * (16 << 10)) + (stats.segment_tables * (32 << 10)) + (stats.page_tables * (2 << 10));
+        ulong bytes = (stats.region_tables * (16 << 10)) + (stats.segment_tables * (32 << 10));
+        bytes += stats.page_tables * (ulong)_model.PageTableBytes;
         bytes += _test.Space.Options.ByGeneration ? stats.segment_tables * (128 << 10) : 0;
         Same(stats.table_bytes, bytes, "table_bytes");
         Same((long)stats.vcpus, 1, "vcpus");

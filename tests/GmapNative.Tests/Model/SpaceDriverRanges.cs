@@ -5,6 +5,9 @@ namespace GmapNative.Tests.Model;
 /// <summary>Split, collapse, discard, age of a sequence.</summary>
 internal sealed unsafe partial class SpaceDriver
 {
+    private static readonly Protection[] s_protections =
+        [Protection.Read | Protection.Write, Protection.Read, Protection.None, Protection.Read | Protection.Write];
+
     private (ulong Start, ulong Size, bool Valid) RangeOf(Operation operation)
     {
         if (operation.C % 2 == 0 && _model.Slots.Count != 0) // a whole slot, which has segments to collapse
@@ -54,6 +57,27 @@ internal sealed unsafe partial class SpaceDriver
             _model.Discard(start, start + size);
         }
         return !valid ? $"{status}" : before == _model.PagesDiscarded ? "nothing dirty" : "dirt";
+    }
+
+    /// <summary>Restricts, and cancels at once what it arms.</summary>
+    private string Protect(Operation operation)
+    {
+        (ulong start, ulong size, bool valid) = RangeOf(operation);
+        Protection protection = s_protections[operation.B % s_protections.Length];
+        var notify = (NotifyFlags)(operation.B / 8 % 8);
+        bool mapped = operation.B / 64 % 4 == 0 && protection != Protection.None;
+        notify |= mapped && notify == 0 ? NotifyFlags.Change : 0;
+        int status = RangeProtector.Protect(_test.Space, start, size, protection, notify | (mapped ? NotifyFlags.Mapped : 0));
+        int model = valid ? _model.Protect(start, start + size, protection, notify | (mapped ? NotifyFlags.Mapped : 0)) : Status.Invalid;
+        Same(status, model, $"protect at {start:x}");
+        if (status != Status.Ok || notify == 0)
+        {
+            return status != Status.Ok ? $"{status}" : $"{protection}";
+        }
+        Translate(start, write: true);
+        status = RangeProtector.Protect(_test.Space, start, size, protection, notify | NotifyFlags.Cancel);
+        Same(status, _model.Protect(start, start + size, protection, notify | NotifyFlags.Cancel), $"cancel at {start:x}");
+        return $"{protection}, armed";
     }
 
     private string Age(Operation operation)

@@ -18,6 +18,9 @@ internal sealed unsafe class TestSpace : IDisposable
     public const ulong Segment = 1 << 20;
     public const ulong TwoGigabytes = 1UL << 31;
 
+    /// <summary>Whether spaces that say nothing else have PGSTEs; see <see cref="FormatFixture"/>.</summary>
+    public static bool WithPgstes { get; set; }
+
     private readonly List<View> _views = [];
     private bool _closed;
 
@@ -25,6 +28,7 @@ internal sealed unsafe class TestSpace : IDisposable
     {
         Assert.That(Engine.TryCreate(engine ?? new EngineOptions { ArenaBytes = 32 << 20 }, out Engine? created), Is.Zero);
         Engine = created!;
+        options = options with { Pgstes = options.Pgstes || WithPgstes };
         Assert.That(AddressSpace.TryCreate(Engine, options, out AddressSpace? space), Is.Zero);
         Space = space!;
         View = OpenView();
@@ -36,6 +40,11 @@ internal sealed unsafe class TestSpace : IDisposable
 
     /// <summary>The view of the thread that made this.</summary>
     public View View { get; }
+
+    /// <summary>Page tables that are handed out.</summary>
+    public long PageTables => Engine.Pool.Live(Space.Tree.PageTables.Kind);
+
+    public ulong PageTableBytes => (ulong)Space.Tree.PageTables.Bytes;
 
     public CounterWords Counters => Space.Counters.Total();
 
@@ -124,11 +133,20 @@ internal sealed unsafe class TestSpace : IDisposable
 
     public int HostWrite(ulong address, ulong value)
     {
-        int section = LibrarySections.Enter();
-        int status = Space.Host.Write(address, (byte*)&value, sizeof(ulong)); // on this frame
-        LibrarySections.Leave(section);
-        return status;
+        for (; ; )
+        {
+            int section = LibrarySections.Enter();
+            int status = Space.Host.Write(address, (byte*)&value, sizeof(ulong), out ulong asks); // on this frame
+            LibrarySections.Leave(section);
+            if (status != FaultResolver.Watched || (status = Space.Watches.SettleWrite(asks, byHost: true)) != Status.Ok)
+            {
+                return status;
+            }
+        }
     }
+
+    public int Protect(ulong address, ulong size, Protection protection, NotifyFlags notify = NotifyFlags.None) =>
+        RangeProtector.Protect(Space, address, size, protection, notify);
 
     public void Set(SlotRequest request) => Assert.That(Space.Changes.Set(request), Is.Zero);
 
@@ -185,7 +203,11 @@ internal sealed unsafe class TestSpace : IDisposable
         List<int> pages = [];
         for (int page = 0; page < bitmap.Length * 64; page++)
         {
-            if ((bitmap[page / 64] >> (page % 64) & 1) != 0)
+            if (page % 64 == 0 && bitmap[page / 64] == 0)
+            {
+                page += 63;
+            }
+            else if ((bitmap[page / 64] >> (page % 64) & 1) != 0)
             {
                 pages.Add(page);
             }

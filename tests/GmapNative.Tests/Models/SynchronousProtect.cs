@@ -3,8 +3,8 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Models;
 
 /// <summary>
-/// Synchronous write-protect (for a later backing): the handler of a write-protect fault [mark, unprotect] is a
-/// section; a harvest is take, grace over the handlers, protect, return.
+/// Synchronous write-protect (rule 37): the handler of a write-protect fault [mark, unprotect] is a section; a harvest is take, grace over
+/// the handlers, protect, return. The engine does more: a lock keeps one from the other.
 /// </summary>
 [TestFixture]
 public sealed class SynchronousProtect

@@ -1,5 +1,6 @@
 using System.Threading;
 using GmapNative.Backing;
+using GmapNative.Dirty;
 using GmapNative.Exports;
 using NUnit.Framework;
 
@@ -41,6 +42,25 @@ public sealed unsafe class BackedSlotTests
         ulong backing = host.Attach(1);
         Assert.That(host.Harvest(1, Pages, out int[] found), Is.Zero);
         Assert.That(found, Is.EqualTo(new[] { 7 }));
+        Assert.That(Host.Detach(backing), Is.Zero);
+    }
+
+    /// <summary>What a restore copies is a store to the kernel, too: it is protected again, and not put back the next time.</summary>
+    [Test]
+    public void A_restore_leaves_nothing_to_restore()
+    {
+        using var host = new Host(2 * Host.Segment);
+        Assert.That(host.SetSlot(1, 0, Host.Segment, Spaces.SlotLogDirty), Is.Zero);
+        ulong backing = host.Attach(1);
+        Assert.That(Snapshot.TryTake(host.Inside, out Snapshot? snapshot), Is.Zero);
+        host.Memory[5 * Host.Page] = 1;
+        host.Memory[70 * Host.Page] = 2;
+        Assert.That((snapshot!.Restore(out ulong pages), pages), Is.EqualTo((0, 2UL)));
+        Assert.That((snapshot.Restore(out pages), pages), Is.EqualTo((0, 0UL)));
+        host.Memory[5 * Host.Page] = 3; // is stopped anew
+        Assert.That((snapshot.Restore(out pages), pages), Is.EqualTo((0, 1UL)));
+        Assert.That((snapshot.Verify(out ulong wrong), wrong), Is.EqualTo((0, 0UL)));
+        Assert.That(snapshot.Free(), Is.Zero);
         Assert.That(Host.Detach(backing), Is.Zero);
     }
 

@@ -9,9 +9,10 @@ using NUnit.Framework;
 namespace GmapNative.Tests.Review;
 
 /// <summary>Calls in flight while another thread destroys what they work on; and structs that claim an impossible size.</summary>
-[TestFixture]
+[TestFixture(false)]
+[TestFixture(true)]
 [NonParallelizable] // Probe's visitor is the process's
-public sealed unsafe class EndingTests
+public sealed unsafe class EndingTests(bool pgstes) : FormatFixture(pgstes)
 {
     [Test]
     public void A_harvest_in_flight_does_not_write_into_the_words_of_a_space_that_ended()

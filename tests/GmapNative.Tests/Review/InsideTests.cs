@@ -2,6 +2,7 @@ using System.Threading;
 using GmapNative.Exports;
 using GmapNative.Exports.Abi;
 using GmapNative.Memory;
+using GmapNative.Tests.Model;
 using NUnit.Framework;
 
 namespace GmapNative.Tests.Review;
@@ -10,8 +11,9 @@ namespace GmapNative.Tests.Review;
 /// Rule 8: nothing waits for a host lock inside a section. A slot change holds the configuration lock and waits for a vcpu that
 /// stays inside; the calls of that vcpu's thread must come back.
 /// </summary>
-[TestFixture]
-public sealed unsafe class InsideTests
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed unsafe class InsideTests(bool pgstes) : FormatFixture(pgstes)
 {
     [Test]
     [Property("Scenario", 55)]

@@ -3,13 +3,15 @@ using System.Threading;
 using GmapNative.Exports;
 using GmapNative.Memory;
 using GmapNative.Space;
+using GmapNative.Tests.Model;
 using NUnit.Framework;
 
 namespace GmapNative.Tests.Review;
 
 /// <summary>Rule 11: two slots whose pages lie in one cache line of a page table, harvested at the same time.</summary>
-[TestFixture]
-public sealed unsafe class NeighbourSlots
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed unsafe class NeighbourSlots(bool pgstes) : FormatFixture(pgstes)
 {
     [Test]
     public void A_harvest_of_one_never_hides_a_page_of_the_other()

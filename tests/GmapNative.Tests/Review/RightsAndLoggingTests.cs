@@ -7,8 +7,9 @@ using static GmapNative.Tests.Model.TestSpace;
 namespace GmapNative.Tests.Review;
 
 /// <summary>Rule 12: nobody waits for readers under a slot's harvest lock, which <c>gmap_dirty_get</c> takes inside sections.</summary>
-[TestFixture]
-public sealed class RightsAndLoggingTests
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed class RightsAndLoggingTests(bool pgstes) : FormatFixture(pgstes)
 {
     private const ulong Size = 1100 * Segment; // more page tables than may wait for a grace
 

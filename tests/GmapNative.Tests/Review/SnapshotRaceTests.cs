@@ -11,8 +11,9 @@ using static GmapNative.Tests.Model.TestSpace;
 namespace GmapNative.Tests.Review;
 
 /// <summary>Snapshots beside calls that take away what they use: their own end, a slot's, its memory's contents.</summary>
-[TestFixture]
-public sealed unsafe class SnapshotRaceTests : LoggedSlot
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed unsafe class SnapshotRaceTests(bool pgstes) : LoggedSlot(pgstes)
 {
     private const byte Mine = 0x55;
 
@@ -67,7 +68,7 @@ public sealed unsafe class SnapshotRaceTests : LoggedSlot
         Assume.That(Userfaultfd.IsAvailable, "no asynchronous userfaultfd here");
         using TestSpace test = Make();
         new Span<byte>((void*)Memory.Start, (int)(2 * Segment)).Fill(Mine);
-        Assert.That(BackingCalls.Attach(test.Space, 1, out AsyncBacking? backing), Is.Zero);
+        Assert.That(BackingCalls.Attach(test.Space, 1, BackingRequest.Asynchronous, out ISlotBacking? backing), Is.Zero);
         Assert.That(Snapshot.TryTake(test.Space, out Snapshot? snapshot), Is.Zero);
         Assert.That(RangeCalls.Discard(test.Space, 16 * Page, 2 * Page, out _), Is.Zero);
         Assert.That(snapshot!.Restore(out ulong pages), Is.Zero);
@@ -75,6 +76,27 @@ public sealed unsafe class SnapshotRaceTests : LoggedSlot
         Assert.That((pages, wrong), Is.EqualTo((2UL, 0UL)), "the kernel does not tell of a huge page that is given back");
         Assert.That(snapshot.Free(), Is.Zero);
         Assert.That(BackingCalls.Detach(test.Space, backing!), Is.Zero);
+    }
+
+    /// <summary>
+    /// A read-only page that is as it should be is not written, since its memory may be read-only too; others are told of it all the same.
+    /// </summary>
+    [Test]
+    public void Read_only_pages_that_did_not_change_are_told([Values] bool kernelTracks)
+    {
+        Assume.That(!kernelTracks || Userfaultfd.IsAvailable, "no asynchronous userfaultfd here");
+        using TestSpace test = Make();
+        test.Set(Slot with { ReadOnly = true });
+        ISlotBacking? backing = null;
+        Assert.That(kernelTracks ? BackingCalls.Attach(test.Space, 1, BackingRequest.Asynchronous, out backing) : 0, Is.Zero);
+        Assert.That(Snapshot.TryTake(test.Space, out Snapshot? snapshot), Is.Zero);
+        _ = test.Harvest(1);
+        Assert.That(RangeCalls.Discard(test.Space, 16 * Page, 2 * Page, out _), Is.Zero);
+        Assert.That(snapshot!.Restore(out ulong pages), Is.Zero);
+        Assert.That(pages, Is.EqualTo(2));
+        Assert.That(test.Harvest(1), Is.EqualTo(new[] { 16, 17 }));
+        Assert.That(snapshot.Free(), Is.Zero);
+        Assert.That(kernelTracks ? BackingCalls.Detach(test.Space, backing!) : 0, Is.Zero);
     }
 
     /// <summary>A snapshot, and three pages far from each other that were written since.</summary>

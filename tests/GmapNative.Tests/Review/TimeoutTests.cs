@@ -11,8 +11,9 @@ namespace GmapNative.Tests.Review;
 /// Rule 9: a reader that does not leave costs time, never a page. The reader is a second vcpu that holds the right to store
 /// to page 3 and stores again after the call that took the right timed out.
 /// </summary>
-[TestFixture]
-public sealed unsafe class TimeoutTests
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed unsafe class TimeoutTests(bool pgstes) : FormatFixture(pgstes)
 {
     private const ulong Timeout = 2_000_000;
     private const ulong Pages = 256;

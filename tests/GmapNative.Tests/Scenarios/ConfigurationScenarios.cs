@@ -12,8 +12,9 @@ namespace GmapNative.Tests.Scenarios;
 /// <summary>
 /// Scenarios 28 and 49 to 55: callbacks, slots and limits while walks and faults run. The numbers are those of tests/README.md.
 /// </summary>
-[TestFixture]
-public sealed class ConfigurationScenarios : ScenarioFixture
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed class ConfigurationScenarios(bool pgstes) : ScenarioFixture(pgstes)
 {
     [Test]
     [Property("Scenario", 28)]
@@ -38,7 +39,7 @@ public sealed class ConfigurationScenarios : ScenarioFixture
         using TestSpace test = Make(options);
         made = test;
         test.Set(Slot with { Id = 2, GuestAddress = 32 * Segment, HostAddress = 0x6000_0000_0000 }); // where nothing is mapped
-        int status = BackingCalls.Attach(test.Space, 2, out _);
+        int status = BackingCalls.Attach(test.Space, 2, BackingRequest.Asynchronous, out _);
         Assert.That(status, Is.Not.Zero);
         Assert.That((messages, own, other), Is.EqualTo((1, Status.Ok, Status.Ok)), "no lock was held when it was told");
     }
@@ -228,11 +229,11 @@ public sealed class ConfigurationScenarios : ScenarioFixture
         {
             Assert.That(RangeCalls.Unmap(test.Space, 0, Segments * Segment, out next), Is.EqualTo(Status.TimedOut));
             Assert.That(next, Is.EqualTo(Limbo.Capacity * Segment), "as many tables as may wait");
-            Assert.That((test.Engine.LimboBytes, test.Violation()), Is.EqualTo((Limbo.Capacity * 2048UL, (string?)null)));
+            Assert.That((test.Engine.LimboBytes, test.Violation()), Is.EqualTo((Limbo.Capacity * test.PageTableBytes, (string?)null)));
             reader.Leave();
         }
         Assert.That(RangeCalls.Unmap(test.Space, next, (Segments * Segment) - next, out _), Is.Zero);
-        Assert.That((test.Engine.LimboBytes, test.Engine.Pool.Live(TableKind.Page)), Is.EqualTo((0UL, 0L)));
+        Assert.That((test.Engine.LimboBytes, test.PageTables), Is.EqualTo((0UL, 0L)));
         Assert.That(test.Harvest(1), Is.EqualTo(Range(0, (int)Segments).Select(i => i * 256)));
         test.Check();
     }
@@ -274,5 +275,5 @@ public sealed class ConfigurationScenarios : ScenarioFixture
     }
 
     private static long[] Live(TestSpace test) =>
-        [test.Engine.Pool.Live(TableKind.Page), test.Engine.Pool.Live(TableKind.Segment), test.Engine.Pool.Live(TableKind.Region)];
+        [test.PageTables, test.Engine.Pool.Live(TableKind.Segment), test.Engine.Pool.Live(TableKind.Region)];
 }

@@ -11,8 +11,9 @@ using static GmapNative.Tests.Model.TestSpace;
 namespace GmapNative.Tests.Scenarios;
 
 /// <summary>Scenarios 13 to 18, 20, 22, 23 and 25: no store is lost and none invented. The numbers are those of tests/README.md.</summary>
-[TestFixture]
-public sealed class DirtyScenarios : ScenarioFixture
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed class DirtyScenarios(bool pgstes) : ScenarioFixture(pgstes)
 {
     [Test]
     [Property("Scenario", 13)]
@@ -261,7 +262,7 @@ public sealed class DirtyScenarios : ScenarioFixture
         {
             Assert.That(SpinWait.SpinUntil(() => Cell(test, 0).Load().IsEmpty, 60_000), Is.True);
             bool early = (Step)leftOut != Step.None;
-            Assert.That(SpinWait.SpinUntil(() => test.Engine.Pool.Live(TableKind.Page) == 0, early ? 60_000 : 30), Is.EqualTo(early));
+            Assert.That(SpinWait.SpinUntil(() => test.PageTables == 0, early ? 60_000 : 30), Is.EqualTo(early));
             ulong[] others = [.. Enumerable.Range(1, 3).Select(i =>
             {
                 test.Write((ulong)i * Segment);

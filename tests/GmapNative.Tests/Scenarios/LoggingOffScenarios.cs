@@ -10,8 +10,9 @@ using static GmapNative.Tests.Model.TestSpace;
 namespace GmapNative.Tests.Scenarios;
 
 /// <summary>Scenario 24: logging is turned off, and the segments collapse, while vcpus write.</summary>
-[TestFixture]
-public sealed unsafe class LoggingOffScenarios : ScenarioFixture
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed unsafe class LoggingOffScenarios(bool pgstes) : ScenarioFixture(pgstes)
 {
     private const int Rounds = 60;
 
@@ -41,7 +42,7 @@ public sealed unsafe class LoggingOffScenarios : ScenarioFixture
         Assert.That(test.Write(9 * Page).Done, Is.EqualTo(FaultDone.None), "nothing is left to split or to grant");
         Assert.That(test.Translate(3 * Page, Access.Write, out FaultOutcome seen), Is.Zero);
         Assert.That((seen.LeafSize, seen.Rights), Is.EqualTo((Segment, Access.Read | Access.Write)));
-        Assert.That((test.Counters.Collapses, test.Engine.Pool.Live(TableKind.Page), test.Engine.LimboBytes), Is.EqualTo((1L, 0L, 0UL)));
+        Assert.That((test.Counters.Collapses, test.PageTables, test.Engine.LimboBytes), Is.EqualTo((1L, 0L, 0UL)));
         test.Check();
     }
 

@@ -14,8 +14,9 @@ namespace GmapNative.Tests.Scenarios;
 /// Tables that are taken away wait for all who entered before, whatever took them away; and a reader that never leaves costs memory and
 /// time, nothing else.
 /// </summary>
-[TestFixture]
-public sealed class ReclamationTests : ScenarioFixture
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed class ReclamationTests(bool pgstes) : ScenarioFixture(pgstes)
 {
     private const ulong HighLimit = (8 * TwoGigabytes) - 1;
 
@@ -41,7 +42,8 @@ public sealed class ReclamationTests : ScenarioFixture
         long[] before = Live(test);
         using var reader = new Reader(test);
         using var change = new Background(() => Assert.That(Change(test, by, slot), Is.Zero));
-        ulong expected = ((ulong)pageTables * 2048) + ((ulong)higherKilobytes << 10); // a 2 GB region without a slot loses its table, too
+        // A 2 GB region without a slot loses its table, too.
+        ulong expected = ((ulong)pageTables * test.PageTableBytes) + ((ulong)higherKilobytes << 10);
         Assert.That(SpinWait.SpinUntil(() => test.Engine.LimboBytes == expected, 60_000), Is.True, $"limbo: {test.Engine.LimboBytes}");
         Assert.That(change.EndsSoon(), Is.False);
         Assert.That((test.Engine.LimboBytes, Live(test)), Is.EqualTo((expected, before)), "nothing is free yet");
@@ -66,7 +68,7 @@ public sealed class ReclamationTests : ScenarioFixture
         using (var reader = new Reader(test))
         {
             Assert.That(Change(test, by, Slot), Is.EqualTo(Status.TimedOut));
-            Assert.That((test.Engine.LimboBytes, kicks > 0), Is.EqualTo((by == "limit" ? 16384UL : 2048UL, true)));
+            Assert.That((test.Engine.LimboBytes, kicks > 0), Is.EqualTo((by == "limit" ? 16384UL : test.PageTableBytes, true)));
             test.Check();
             reader.Leave();
         }
@@ -101,14 +103,15 @@ public sealed class ReclamationTests : ScenarioFixture
         }
         Assert.That(test.Harvest(1), Is.EqualTo(Range(0, rounds - 1)), "and nothing is lost");
         Assert.That(RangeCalls.Unmap(test.Space, 0, 4 * Segment, out _), Is.Zero);
-        Assert.That((test.Engine.LimboBytes, test.Engine.Pool.Live(TableKind.Page)), Is.EqualTo((0UL, 0L)));
+        Assert.That((test.Engine.LimboBytes, test.PageTables), Is.EqualTo((0UL, 0L)));
         test.Write(0);
         Assert.That(test.Harvest(1), Is.EqualTo(new[] { 0 }));
     }
 
     [Test]
     public void A_million_splits_unmaps_and_remaps_leave_the_arena_as_it_was() =>
-        NativeHost.Check("../../perf/reclaim/reclaim.c", Flavour.Plain, TimeSpan.FromMinutes(4), "1000000");
+        NativeHost.Check(
+            "../../perf/reclaim/reclaim.c", Flavour.Plain, TimeSpan.FromMinutes(4), UsesPgstes ? ["300000", "pgste"] : ["1000000"]);
 
     private static int Change(TestSpace test, string by, SlotRequest slot) => by switch
     {
@@ -123,5 +126,5 @@ public sealed class ReclamationTests : ScenarioFixture
     };
 
     private static long[] Live(TestSpace test) =>
-        [test.Engine.Pool.Live(TableKind.Page), test.Engine.Pool.Live(TableKind.Segment), test.Engine.Pool.Live(TableKind.Region)];
+        [test.PageTables, test.Engine.Pool.Live(TableKind.Segment), test.Engine.Pool.Live(TableKind.Region)];
 }

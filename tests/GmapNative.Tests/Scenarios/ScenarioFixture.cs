@@ -12,7 +12,7 @@ namespace GmapNative.Tests.Scenarios;
 
 /// <summary>Four segments of one slot at guest address 0, and short words for what scenarios do with them.</summary>
 [NonParallelizable]
-public abstract class ScenarioFixture
+public abstract class ScenarioFixture(bool pgstes) : FormatFixture(pgstes)
 {
     private protected const ulong Milliseconds = 1_000_000;
 

@@ -11,8 +11,9 @@ using static GmapNative.Tests.Model.TestSpace;
 namespace GmapNative.Tests.Scenarios;
 
 /// <summary>Scenarios 1 to 8 and 11: splits and faults. The numbers are those of tests/README.md.</summary>
-[TestFixture]
-public sealed class SplitScenarios : ScenarioFixture
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed class SplitScenarios(bool pgstes) : ScenarioFixture(pgstes)
 {
     [Test]
     [Property("Scenario", 1)]
@@ -139,7 +140,7 @@ public sealed class SplitScenarios : ScenarioFixture
             test.Write(200 * Page);
             loser.GoOn();
         }
-        Assert.That((test.Counters.Splits, test.Counters.SplitsLost, test.Engine.Pool.Live(TableKind.Page)), Is.EqualTo((1L, 1L, 1L)));
+        Assert.That((test.Counters.Splits, test.Counters.SplitsLost, test.PageTables), Is.EqualTo((1L, 1L, 1L)));
         int clean = Range(0, 256).Count(page => test.Translate((ulong)page * Page, Access.Write, out _) == Status.Protection);
         Assert.That(clean, Is.EqualTo(254));
         Assert.That(test.Harvest(1), Is.EqualTo(new[] { 1, 200 }));
@@ -216,7 +217,7 @@ public sealed class SplitScenarios : ScenarioFixture
         }
         // The fault goes on as one that came after the unmap; the explicit split finds nothing to split.
         Assert.That((test.Counters.SplitsLost, test.Counters.Splits), Is.EqualTo((1L, byFault ? 1L : 0L)));
-        Assert.That(test.Engine.Pool.Live(TableKind.Page), Is.EqualTo(byFault ? 1 : 0), "the spare child is free again");
+        Assert.That(test.PageTables, Is.EqualTo(byFault ? 1 : 0), "the spare child is free again");
         Assert.That(test.Translate(0, Access.Read, out _), Is.EqualTo(byFault ? Status.Ok : Status.SegmentTranslation));
         Assert.That(test.Harvest(1), Is.EqualTo(byFault ? new[] { 7 } : []));
         test.Check();

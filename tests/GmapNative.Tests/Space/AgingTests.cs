@@ -10,8 +10,9 @@ using static GmapNative.Tests.Model.TestSpace;
 namespace GmapNative.Tests.Space;
 
 /// <summary>Rule 24, and gmap_discard: what is taken from a mapping without its dirt being forgotten, or on purpose.</summary>
-[TestFixture]
-public sealed class AgingTests : LoggedSlot
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed class AgingTests(bool pgstes) : LoggedSlot(pgstes)
 {
     [Test]
     public void Aged_page_is_dirty_still_and_its_next_use_is_seen([Values] bool readFirst)

@@ -11,8 +11,9 @@ using static GmapNative.Tests.Model.TestSpace;
 namespace GmapNative.Tests.Space;
 
 /// <summary>Rule 23: a uniform table becomes a leaf while others use it, and nobody loses a write.</summary>
-[TestFixture]
-public sealed class CollapseTests : LoggedSlot
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed class CollapseTests(bool pgstes) : LoggedSlot(pgstes)
 {
     [Test]
     public void Clean_table_becomes_a_leaf_that_the_next_write_splits()
@@ -23,7 +24,7 @@ public sealed class CollapseTests : LoggedSlot
         Assert.That(test.Harvest(1), Is.EqualTo(new[] { 7 }));
         Assert.That(Collapse(test), Is.EqualTo(1));
         Assert.That(test.Read(9 * Page).LeafSize, Is.EqualTo(Segment));
-        Assert.That((test.Engine.LimboBytes, test.Engine.Pool.Live(TableKind.Page)), Is.EqualTo((0UL, 0L)));
+        Assert.That((test.Engine.LimboBytes, test.PageTables), Is.EqualTo((0UL, 0L)));
         FaultOutcome again = test.Write(9 * Page);
         Assert.That((again.LeafSize, again.Done & FaultDone.Split), Is.EqualTo((Page, FaultDone.Split)));
         Assert.That(test.Harvest(1), Is.EqualTo(new[] { 9 }));
@@ -93,7 +94,7 @@ public sealed class CollapseTests : LoggedSlot
         reader.Owner = -1; // as if it were another thread's: ours may wait for it
         reader.Enter();
         Assert.That(RangeCalls.Collapse(test.Space, 0, 2 * Segment, out ulong collapsed), Is.EqualTo(Status.TimedOut));
-        Assert.That((collapsed, test.Engine.LimboBytes), Is.EqualTo((1UL, 2048UL)));
+        Assert.That((collapsed, test.Engine.LimboBytes), Is.EqualTo((1UL, test.PageTableBytes)));
         Assert.That(test.Read(0).LeafSize, Is.EqualTo(Segment), "it is collapsed all the same");
         reader.Leave();
         Assert.That(RangeCalls.Unmap(test.Space, Segment, Segment, out _), Is.Zero, "the next grace frees it");

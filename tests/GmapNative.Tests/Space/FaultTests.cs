@@ -6,8 +6,9 @@ using static GmapNative.Tests.Model.TestSpace;
 namespace GmapNative.Tests.Space;
 
 /// <summary>What a fault does to the tables, one documented behaviour at a time.</summary>
-[TestFixture]
-public sealed class FaultTests
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed class FaultTests(bool pgstes) : FormatFixture(pgstes)
 {
     private static readonly GuestMemory s_memory = new(8 << 20);
 

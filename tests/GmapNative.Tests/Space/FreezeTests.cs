@@ -12,9 +12,10 @@ using static GmapNative.Tests.Model.TestSpace;
 namespace GmapNative.Tests.Space;
 
 /// <summary>Rule 20: dense segments are taken frozen, exactly as entry by entry, and a freeze that fails costs only itself.</summary>
-[TestFixture]
+[TestFixture(false)]
+[TestFixture(true)]
 [NonParallelizable] // Probe's visitor is the process's
-public sealed unsafe class FreezeTests
+public sealed unsafe class FreezeTests(bool pgstes) : FormatFixture(pgstes)
 {
     private const int TableBytes = 2048;
 
@@ -69,7 +70,7 @@ public sealed unsafe class FreezeTests
         using var test = new TestSpace(new SpaceOptions { Limit = TwoGigabytes - 1 });
         const ulong Bits = 10_000;
         PinnedBitmap shared = PinnedBitmap.TryCreate(test.Engine.Arena, Bits)!;
-        PinnedBitmap alone = PinnedBitmap.TryCreate(test.Engine.Arena, Bits)!;
+        PinnedBitmap alone = PinnedBitmap.TryCreate(test.Engine.Arena, Bits, lines: true)!;
         var random = new Random(20);
         for (int round = 0; round < 3000; round++)
         {

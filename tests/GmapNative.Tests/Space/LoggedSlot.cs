@@ -7,7 +7,7 @@ namespace GmapNative.Tests.Space;
 
 /// <summary>A space with one slot of two segments at 0 that logs; puts the probe back after each test.</summary>
 [NonParallelizable] // the probe is the process's
-public abstract class LoggedSlot
+public abstract class LoggedSlot(bool pgstes) : FormatFixture(pgstes)
 {
     private protected static GuestMemory Memory { get; } = new(8 << 20);
 

@@ -26,6 +26,7 @@ public sealed class PopulateTests
             Limit = random.Next(2) == 0 ? TwoGigabytes - 1 : (4 * TwoGigabytes) - 1,
             Huge = random.Next(3) != 0,
             Policy = random.Next(3) == 0 ? SplitPolicy.Never : SplitPolicy.Lazy,
+            Pgstes = seed % 2 == 0,
         };
         using var one = new TestSpace(options);
         using var other = new TestSpace(options);

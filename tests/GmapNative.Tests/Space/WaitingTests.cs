@@ -10,9 +10,10 @@ using static GmapNative.Tests.Model.TestSpace;
 namespace GmapNative.Tests.Space;
 
 /// <summary>Who waits for whom, what a reader costs that does not leave, and how spaces and engines end.</summary>
-[TestFixture]
+[TestFixture(false)]
+[TestFixture(true)]
 [NonParallelizable]
-public sealed class WaitingTests
+public sealed class WaitingTests(bool pgstes) : FormatFixture(pgstes)
 {
     private const ulong Milliseconds = 1_000_000;
 
@@ -160,10 +161,10 @@ public sealed class WaitingTests
         {
             Assert.That(RangeCalls.Unmap(test.Space, 0, Segment, out ulong next), Is.EqualTo(Status.TimedOut));
             Assert.That(next, Is.EqualTo(Segment), "it is unmapped all the same");
-            Assert.That((test.Engine.LimboBytes, test.Engine.Pool.Live(TableKind.Page)), Is.EqualTo((2048UL, 1L)));
+            Assert.That((test.Engine.LimboBytes, test.PageTables), Is.EqualTo((test.PageTableBytes, 1L)));
         });
         Assert.That(RangeCalls.Unmap(test.Space, 0, Segment, out _), Is.Zero);
-        Assert.That((test.Engine.LimboBytes, test.Engine.Pool.Live(TableKind.Page)), Is.EqualTo((0UL, 0L)));
+        Assert.That((test.Engine.LimboBytes, test.PageTables), Is.EqualTo((0UL, 0L)));
         Assert.That(test.Harvest(1), Is.EqualTo(new[] { 0 }));
     }
 
@@ -217,7 +218,7 @@ public sealed class WaitingTests
         Assert.That(test.Space.TryDestroy(), Is.EqualTo(Status.Busy), "a view is open");
         test.CloseView(test.View);
         Assert.That(test.Space.TryDestroy(), Is.Zero);
-        Assert.That((test.Engine.Pool.Live(TableKind.Page), test.Engine.Pool.Live(TableKind.Segment)), Is.EqualTo((0L, 1L)));
+        Assert.That((test.PageTables, test.Engine.Pool.Live(TableKind.Segment)), Is.EqualTo((0L, 1L)));
         Assert.That((ulong)test.Engine.Arena.Charged, Is.Zero);
         Assert.That(test.Engine.Spaces, Is.Zero);
         Assert.That(test.Space.TryDestroy(), Is.EqualTo(Status.BadHandle));

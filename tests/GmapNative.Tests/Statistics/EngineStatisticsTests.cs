@@ -18,7 +18,8 @@ public sealed unsafe class EngineStatisticsTests
     [Test]
     [Covers(
         "engine." + nameof(E.segment_table_bytes), "engine." + nameof(E.page_table_bytes), "engine." + nameof(E.log_bytes),
-        "engine." + nameof(E.view_bytes), "engine." + nameof(E.region_table_bytes), "engine." + nameof(E.spaces))]
+        "engine." + nameof(E.view_bytes), "engine." + nameof(E.region_table_bytes), "engine." + nameof(E.spaces),
+        "engine." + nameof(E.watch_bytes))]
     public void Figures_move_by_the_size_of_what_is_made()
     {
         using var host = new Host(2 * Host.Segment);
@@ -41,6 +42,11 @@ public sealed unsafe class EngineStatisticsTests
         Assert.That(
             Moves(slot, Of(host.Engine)),
             Is.EquivalentTo(Named((nameof(E.segment_table_bytes), 32 << 10), (nameof(E.page_table_bytes), 2 << 10))));
+
+        E unwatched = Of(host.Engine);
+        delegate* unmanaged<ulong, ulong, ulong, uint, uint, int> protect = &Notifiers.Protect;
+        Assert.That(protect(host.Space, 0, 4096, 3, 1), Is.Zero);
+        Assert.That(Moves(unwatched, Of(host.Engine)), Is.EquivalentTo(Named((nameof(E.watch_bytes), 2 * 4096))), "for 2 GB and for 8 MB");
 
         E before = Of(host.Engine);
         ulong second = MakeSpace(host.Engine);
@@ -123,7 +129,7 @@ public sealed unsafe class EngineStatisticsTests
     {
         E stats = Of(host.Engine);
         ulong sum = stats.region_table_bytes + stats.segment_table_bytes + stats.page_table_bytes + stats.log_bytes + stats.view_bytes
-            + stats.free_bytes + stats.dense_bytes;
+            + stats.free_bytes + stats.dense_bytes + stats.watch_bytes;
         Assert.That(sum, Is.EqualTo(stats.committed_bytes));
         bool refused = host.Inside.Engine.Arena.LockRefused;
         Assert.That(stats.locked_bytes, refused ? Is.LessThan(stats.committed_bytes) : Is.EqualTo(stats.committed_bytes));

@@ -1,5 +1,6 @@
 using System.Collections.Generic;
 using GmapNative.Dirty;
+using GmapNative.Notify;
 using GmapNative.Space;
 using GmapNative.Tests.Model;
 using NUnit.Framework;
@@ -122,11 +123,21 @@ public sealed unsafe class SpaceStatisticsTests
             { Before = test => ConsumeAnd(test, () => Writes(test, 1, 2)) },
         new("harvest of runs", HarvestRuns, (nameof(S.harvests), 2), (nameof(S.pages_harvested), 3), (nameof(S.pages_taken), 3),
             (nameof(S.grace_periods), 2)) { Before = test => Writes(test, 1, 2, 300) },
+        new("notifier", Listen, (nameof(S.notifiers), 1)),
+        new("ended notifier", _ => Assert.That(s_notifier!.Unregister(), Is.Zero), (nameof(S.notifiers), -1)) { Before = Listen },
+        new("armed pages", test => Arm(test), (nameof(S.pages_protected), 5)) { Before = test => Writes(test, 3) },
+        new("restricted pages", test => Assert.That(test.Protect(Start, 2 * Segment, Protection.Read), Is.Zero),
+            (nameof(S.pages_protected), 512), (nameof(S.grace_periods), 1)) { Before = test => Writes(test, 3) },
+        new("harvest of an armed page", test => test.Harvest(1), (nameof(S.notifications), 1), (nameof(S.harvests), 1),
+            (nameof(S.pages_harvested), 1), (nameof(S.pages_taken), 1), (nameof(S.grace_periods), 1)) { Before = ListenAndArm },
+        new("refused by a restriction", test => Assert.That(test.Fault(Start, Access.Write, out _), Is.EqualTo(Status.Protection)),
+            (nameof(S.guest_conditions), 1)) { Before = test => Assert.That(test.Protect(Start, Segment, Protection.Read), Is.Zero) },
         new("view", test => test.OpenView(), (nameof(S.vcpus), 1)),
         new("closed view", test => test.CloseView(test.View), (nameof(S.vcpus), -1)),
     ];
 
     private static Consumer? s_consumer; // of the case that runs
+    private static Notifier? s_notifier; // likewise
 
     private static SlotRequest Other => s_slot with { Id = 2, GuestAddress = 8 * Segment, ReadOnly = true, LogDirty = false };
 
@@ -138,11 +149,26 @@ public sealed unsafe class SpaceStatisticsTests
             new SpaceOptions { Limit = TwoGigabytes - 1, Policy = known.Policy, Huge = known.Huge });
         test.Set(s_slot);
         s_consumer = null;
+        s_notifier = null;
         known.Before(test);
         S before = Figures.Of(test.Space);
         known.Run(test);
         Assert.That(Figures.Moved(before, Figures.Of(test.Space)), Is.EquivalentTo(known.Moves));
         _ = s_consumer?.Close();
+        _ = s_notifier?.Unregister();
+    }
+
+    private static void Listen(TestSpace test) =>
+        Assert.That(Notifier.TryRegister(test.Space, NotifyFlags.None, (_, _, _) => { }, out s_notifier), Is.Zero);
+
+    private static void Arm(TestSpace test) =>
+        Assert.That(test.Protect(Start, 5 * Page, Protection.Read | Protection.Write, NotifyFlags.Change), Is.Zero);
+
+    private static void ListenAndArm(TestSpace test)
+    {
+        Listen(test);
+        Writes(test, 3);
+        Arm(test);
     }
 
     private static void Consume(TestSpace test, ConsumerKind kind = ConsumerKind.Plain) =>

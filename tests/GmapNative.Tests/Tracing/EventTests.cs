@@ -2,8 +2,11 @@ using System;
 using System.Collections.Generic;
 using System.Diagnostics.Tracing;
 using System.Linq;
+using GmapNative.Notify;
+using GmapNative.Shadow;
 using GmapNative.Space;
 using GmapNative.Tests.Model;
+using GmapNative.Tests.Shadow;
 using NUnit.Framework;
 using static GmapNative.Tests.Model.TestSpace;
 
@@ -175,6 +178,33 @@ public sealed class EventTests
         Assert.That(listener.Of("Collapse").Single().Get<ulong>("address"), Is.EqualTo(Segment));
     }
 
+    [Test]
+    public void Shadows_what_is_taken_from_them_and_notifications_are_told()
+    {
+        using Listener listener = new Listener(EventLevel.Informational, (EventKeywords)0x180).Start();
+        using var guest = new NestedGuest();
+        Assert.That(ShadowFamily.Open(guest.Root.Space, 0, 3, out _), Is.EqualTo(Status.Invalid), "no such level: not told");
+        guest.PlantEmptySegments(8 * Segment);
+        guest.PlantSegment(8 * Segment, 1, 9 * Segment, 2 * Segment);
+        ShadowSpace shadow = guest.Open(8 * Segment);
+        Assert.That(Notifier.TryRegister(guest.Root.Space, NotifyFlags.None, (_, _, _) => { }, out Notifier? notifier), Is.Zero);
+        _ = guest.Write(shadow, Segment);
+        Assert.That(guest.Root.Protect(2 * Segment, Page, Protection.Read | Protection.Write, NotifyFlags.Change), Is.Zero);
+        _ = guest.Root.Harvest(NestedGuest.SlotId);
+        Told opened = listener.Of("ShadowOpen").Single();
+        Assert.That(
+            (opened.Get<ulong>("space"), opened.Get<ulong>("shadow"), opened.Get<ulong>("asce")),
+            Is.EqualTo((guest.Root.Space.Number, shadow.Space.Number, 8 * Segment)));
+        Assert.That((opened.Get<uint>("edat"), opened.Get<int>("status")), Is.EqualTo((1u, 0)));
+        Told taken = listener.Of("Unshadow").Single();
+        Assert.That((taken.Get<ulong>("space"), taken.Get<long>("hangs")), Is.EqualTo((guest.Root.Space.Number, 1L)));
+        Told told = listener.Of("Notify").Single();
+        Assert.That(
+            (told.Get<ulong>("first"), told.Get<ulong>("last"), told.Get<uint>("kind")),
+            Is.EqualTo((2 * Segment, (2 * Segment) + Page - 1, (uint)NotifyFlags.Change)));
+        Assert.That(notifier!.Unregister(), Is.Zero);
+    }
+
     /// <summary>The schema of traces on disk: numbers, names and payloads.</summary>
     [Test]
     public void Schema_is_what_it_was()
@@ -203,6 +233,9 @@ public sealed class EventTests
             "11 BackingTrouble Warning 40 String:message",
             "12 MemoryRefused Warning 20 String:what",
             "13 Collapse Informational 2 UInt64:space UInt64:address",
+            "14 ShadowOpen Informational 80 UInt64:space UInt64:shadow UInt64:asce UInt32:edat Int32:status",
+            "15 Unshadow Informational 80 UInt64:space Int64:hangs Int64:ns",
+            "16 Notify Informational 100 UInt64:space UInt64:first UInt64:last UInt32:kind Int64:ns",
         }));
         Assert.That(GmapEvents.Log.ConstructionException, Is.Null);
         Assert.That(GmapEvents.Log.Name, Is.EqualTo("GmapNative"));
