@@ -193,7 +193,8 @@ setup() {
 
 # What the managed builds read: the settings, the engine, the exports without the C parts.
 managed_inputs() {
-    printf '%s\n' Directory.Build.props Directory.Packages.props global.json .editorconfig src native-exports/*.csproj
+    printf '%s\n' Directory.Build.props Directory.Packages.props global.json .editorconfig src native-exports/*.csproj \
+        native-exports/*.xml
     find native-exports -mindepth 1 -maxdepth 1 -type d ! -name hosts ! -name include
 }
 

@@ -21,7 +21,10 @@
  *   Addresses  Guest addresses and sizes are bytes. A page is 4 KB, a segment 1 MB. Bit i of a bitmap is page i of
  *              the slot (or of the range, where said so), in 64-bit words, least significant bit first; buffers are
  *              whole words.
- *   Pointers   A pointer argument is required unless its text says "may be NULL"; NULL is GMAP_EINVAL.
+ *   Pointers   A pointer argument is required unless its text says "may be NULL"; NULL is GMAP_EINVAL. One that
+ *              points to no memory is GMAP_EIO or the end of the process: SIGSEGV, or SIGABRT after words on stderr. So
+ *              is memory of the library that the host overwrote. The addresses in the words are offsets in its
+ *              file: addr2line -fe libgmapnative.so.dbg OFFSET names the lines.
  *
  * PROCESS CONTRACT
  *   Start      The first call starts a small managed runtime (about 2 ms; one more thread, named ".NET Finalizer").
@@ -29,7 +32,9 @@
  *              Call gmap_runtime_init() first and install yours after it; a SIGSEGV handler of yours must chain to the
  *              previous one for faults that are not its own. (One that was there before is called by the runtime's for
  *              faults that are not the runtime's, on the signal stack if it asked for it.) The runtime reserves 201 MiB
- *              of address space: where RLIMIT_AS leaves too little, the first call ends the process by SIGABRT.
+ *              of address space, and for a moment of its start up to 64 MiB more (the C library's arena for the new
+ *              thread, before it is trimmed): leave 272 MiB (stacks of 8 MiB). Where RLIMIT_AS leaves less, the first
+ *              call may end the process by SIGABRT.
  *   Signals    may arrive at any time, with or without SA_RESTART: no call ends or fails because of one. A handler may
  *              not call this library while its thread is in a call of it, nor jump out of that call. It may jump out of
  *              a section: the next gmap_enter or gmap_fault ends that one. A thread may block all of them: the runtime,

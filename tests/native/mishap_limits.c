@@ -394,9 +394,11 @@ static void no_address_space(void) {
   end_world();
 }
 
-/* The runtime cannot start: the process ends, it is not left half started. With what the header asks for it does. */
+/* The runtime cannot start: the process ends, it is not left half started. With what the header asks for it does, each
+ * time: the C library's arena for the new thread takes 128 MiB before it is trimmed to 64, and may be there at the moment
+ * when the collector asks for its range. */
 static void too_little_for_the_runtime(void) {
-  static const unsigned spares_mib[] = {1, 16, 64, 150, 256};
+  static const unsigned spares_mib[] = {1, 16, 64, 150, 272, 272, 272};
   unsigned i;
   REQUIRE(getrlimit(RLIMIT_AS, &unlimited) == 0);
   for (i = 0; i < sizeof spares_mib / sizeof *spares_mib; i++) {
@@ -415,7 +417,7 @@ static void too_little_for_the_runtime(void) {
     printf("%u MiB to spare: %s %d\n", spares_mib[i], WIFSIGNALED(status) ? "signal" : "exit",
            WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     if (spares_mib[i] <= 16) CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
-    if (spares_mib[i] >= 256) CHECK_EQUAL(status, 0);
+    if (spares_mib[i] >= 272) CHECK_EQUAL(status, 0);
   }
 }
 

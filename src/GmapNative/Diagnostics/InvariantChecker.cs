@@ -16,10 +16,6 @@ internal sealed partial class InvariantChecker
 {
     private const ulong SmallestTable = 2 << 10; // of a page table; the others are multiples of it
 
-    private static readonly TableKind[] s_tables =
-        [TableKind.Page, TableKind.PagePgste, TableKind.Region, TableKind.Segment, TableKind.DenseBits, TableKind.Watch,
-            TableKind.RegionThird];
-
     private readonly Engine _engine;
     private readonly ulong _start;
     private readonly ulong _end;
@@ -285,7 +281,7 @@ internal sealed partial class InvariantChecker
 
     private string? CheckTableCount(AddressSpace[] spaces)
     {
-        foreach (TableKind kind in s_tables)
+        foreach (TableKind kind in TableKinds.Tables)
         {
             long held = _reachable[(int)kind];
             foreach (AddressSpace space in spaces)

@@ -1,3 +1,5 @@
+using System;
+
 namespace GmapNative.Memory;
 
 /// <summary>What the table pool hands out, and how big. Every table is aligned to its size.</summary>
@@ -31,6 +33,13 @@ internal enum TableKind
 internal static class TableKinds
 {
     public const int Count = 8;
+
+    /// <summary>All but <see cref="TableKind.Control"/>.</summary>
+    public static ReadOnlySpan<TableKind> Tables =>
+    [
+        TableKind.Region, TableKind.Segment, TableKind.Page, TableKind.PagePgste, TableKind.DenseBits, TableKind.Watch,
+        TableKind.RegionThird,
+    ];
 
     public static int BytesOf(TableKind kind) => kind switch
     {

@@ -12,7 +12,9 @@ internal sealed class ShadowSpace : IShadow
 {
     private const int ManyRetired = 64;
 
-    private readonly List<(nint Table, TableKind Kind)> _retired = [];
+    private readonly record struct Retired(nint Table, TableKind Kind);
+
+    private readonly List<Retired> _retired = [];
     private bool _changed;
 
     private ShadowSpace(ShadowFamily family, ShadowSpace? parent, GuestAsce asce, EdatLevel edat, AddressSpace space, uint id)
@@ -109,7 +111,7 @@ internal sealed class ShadowSpace : IShadow
     /// <summary>A table of its own was unlinked and waits for <see cref="EndReaders"/>. Under the family lock.</summary>
     public void Retire(nint table, TableKind kind)
     {
-        _retired.Add((table, kind));
+        _retired.Add(new Retired(table, kind));
         Space.Engine.CountLimbo(TableKinds.BytesOf(kind));
     }
 
@@ -119,7 +121,7 @@ internal sealed class ShadowSpace : IShadow
     /// </summary>
     public int EndReaders(ulong? timeout = null)
     {
-        (nint Table, TableKind Kind)[] retired;
+        Retired[] retired;
         using (Family.Gate.Hold())
         {
             retired = [.. _retired];
@@ -135,10 +137,10 @@ internal sealed class ShadowSpace : IShadow
                 return status;
             }
         }
-        foreach ((nint table, TableKind kind) in retired)
+        foreach (Retired one in retired)
         {
-            Space.Engine.Pool.Free(table, kind);
-            Space.Engine.CountLimbo(-TableKinds.BytesOf(kind));
+            Space.Engine.Pool.Free(one.Table, one.Kind);
+            Space.Engine.CountLimbo(-TableKinds.BytesOf(one.Kind));
         }
         return Status.Ok;
     }

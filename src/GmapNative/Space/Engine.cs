@@ -37,12 +37,6 @@ internal sealed unsafe class Engine : IDisposable, ICounted
 {
     private const int Closed = int.MinValue;
 
-    private static readonly TableKind[] s_tables =
-    [
-        TableKind.Region, TableKind.Segment, TableKind.Page, TableKind.PagePgste, TableKind.DenseBits, TableKind.Watch,
-        TableKind.RegionThird,
-    ];
-
     private int _spaces;
     private long _limboBytes;
     private int _lockReported;
@@ -161,7 +155,7 @@ internal sealed unsafe class Engine : IDisposable, ICounted
 
     void ICounted.AddTo(ref Totals totals)
     {
-        foreach (TableKind kind in s_tables)
+        foreach (TableKind kind in TableKinds.Tables)
         {
             totals.TableBytes += Pool.Live(kind) * TableKinds.BytesOf(kind);
         }

@@ -44,6 +44,9 @@ internal sealed class MishapTests
     public void TooLittleForTheRuntime() => NativeHost.Check("mishap_limits.c", Flavour.Plain, Patience, "start");
 
     [Test]
+    public void APointerThatIsNone() => NativeHost.Check("mishap_pointer.c", Flavour.Plain, Patience);
+
+    [Test]
     public void NoMembarrierUnderStress() => NativeHost.Check("threads.c", Flavour.Plain, Patience, "1", "unfenced");
 
     [TestCase("all")]
