@@ -13,7 +13,13 @@ internal static class LastWords
 {
     [ModuleInitializer]
     [SuppressMessage("Usage", "CA2255", Justification = "This library is what runs: nobody's Main comes before its first call.")]
-    internal static void Arm() => AppDomain.CurrentDomain.UnhandledException += Say;
+    internal static void Arm()
+    {
+        if (!RuntimeFeature.IsDynamicCodeCompiled) // this is the library; else a test's process, which has words for itself
+        {
+            AppDomain.CurrentDomain.UnhandledException += Say;
+        }
+    }
 
     private static void Say(object sender, UnhandledExceptionEventArgs what)
     {

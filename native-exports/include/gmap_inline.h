@@ -33,7 +33,7 @@
 extern "C" {
 #endif
 
-#define GMAP_INLINE_VERSION 2u
+#define GMAP_INLINE_VERSION 3u
 
 #define GMAP_INLINE_ASK 1  /* call gmap_fault(view->vcpu, view->ask_addr, access, ...), then try again */
 #define GMAP_INLINE_TORN 2 /* crosses pages that are not neighbours in host memory, or wraps: access them one by one */
@@ -66,7 +66,7 @@ typedef struct gmap_view {
  * yet; 1: entered; 2: about to leave; 7: top table known; 8: segment entry loaded; 5: page entry loaded; 3: the entry
  * grants; 9: the summary bit was clear; 4: it is set; 10: a cache entry hits; 11: resolved, the cache is filled next;
  * 12: the generation is another one, the section ends next; 13: the dense bit was clear; 14: it is set; 15: a
- * region-third entry loaded where there was no segment table. */
+ * region-third entry loaded where there was no segment table; 16: the stripe's bit was clear; 17: it is set. */
 #ifndef GMAP_INLINE_YIELD
 #define GMAP_INLINE_YIELD(n) ((void)0)
 #endif
@@ -113,6 +113,7 @@ typedef struct gmap_view {
 #define GMAP_PAGE_MARKERS 0xC0ull
 #define GMAP_SUMMARY_OFFSET 16384u /* the summary words stand behind the 2048 entries of a segment table */
 #define GMAP_DENSE_OFFSET 24576u   /* and behind them where its dense bits are: four 64-bit words a segment */
+#define GMAP_STRIPES_OFFSET 24640u /* a 32-bit word: bit i is set where a summary word of segments 64 i to 64 i + 63 is */
 
 /* The space's generation as it is now. */
 static inline uint64_t gmap_generation_(const gmap_view *view) {
@@ -197,12 +198,13 @@ static inline uint64_t *gmap_segment_(const gmap_view *view, uint64_t guest_addr
   return table + ((guest_addr >> 20) & 0x7FFu);
 }
 
-/* Sets the summary bit of a page whose entry grants, unless it is set (PROTOCOL.md, rule 1). Segment tables are 16 KB
- * aligned. */
+/* Sets the summary bit of a page whose entry grants, unless it is set, then its stripe's (PROTOCOL.md, rules 1 and 37).
+ * Segment tables are 16 KB aligned. */
 static inline void gmap_summary_(uint64_t *segment, uint64_t guest_addr) {
   uintptr_t table = (uintptr_t)segment & ~(uintptr_t)(GMAP_SUMMARY_OFFSET - 1);
   uint32_t *word = (uint32_t *)(table + GMAP_SUMMARY_OFFSET) + ((guest_addr >> 20) & 0x7FFu);
-  uint32_t bit = (uint32_t)1 << ((guest_addr >> 15) & 31u);
+  uint32_t *stripes = (uint32_t *)(table + GMAP_STRIPES_OFFSET);
+  uint32_t bit = (uint32_t)1 << ((guest_addr >> 15) & 31u), stripe = (uint32_t)1 << ((guest_addr >> 26) & 31u);
   GMAP_INLINE_YIELD(3);
   /* Not before the compare-and-swap of the entry: an acquire load may pass its store on machines with weak order. */
   if (!(GMAP_ATOMIC_LOAD_SEQ_CST(word) & bit)) {
@@ -210,6 +212,11 @@ static inline void gmap_summary_(uint64_t *segment, uint64_t guest_addr) {
     GMAP_ATOMIC_OR32(word, bit);
   }
   GMAP_INLINE_YIELD(4);
+  if (!(GMAP_ATOMIC_LOAD_SEQ_CST(stripes) & stripe)) {
+    GMAP_INLINE_YIELD(16);
+    GMAP_ATOMIC_OR32(stripes, stripe);
+    GMAP_INLINE_YIELD(17);
+  }
 }
 
 /* Marks a page whose entry has P = 0, before the store: where the space tracks by generation its dense bit, unless it

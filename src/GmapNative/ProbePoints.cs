@@ -40,6 +40,17 @@ internal enum Place
 
     SummaryCleared,
 
+    /// <summary>A stripe's bit was found clear and is set next.</summary>
+    StripeTested,
+
+    StripeSet,
+
+    /// <summary>The summary words of stripes were zero: their bits are cleared next.</summary>
+    StripesEmpty,
+
+    /// <summary>They are looked at once more.</summary>
+    StripesCleared,
+
     /// <summary>Writers that walk from now on set other dense bits than those before.</summary>
     DenseSwapped,
 
@@ -264,6 +275,18 @@ internal enum Step
 
     /// <summary>Rule 1: a fault that finds the entry granted leaves the summary bit to whoever granted it.</summary>
     NoSummaryForSecond,
+
+    /// <summary>Rule 37: who finds the summary bit set leaves the stripe's to whoever set it.</summary>
+    NoStripeForSecond,
+
+    /// <summary>Rule 37: the stripe's bit is set before the summary bit.</summary>
+    StripeBeforeSummary,
+
+    /// <summary>Rule 37: a stripe's bit is cleared, and its summary words are not looked at after that.</summary>
+    StripeNotLookedAtAgain,
+
+    /// <summary>Rule 37: the bit of a stripe that two slots share is cleared.</summary>
+    PartialStripeForgotten,
 
     /// <summary>Rule 16: the child of a dirty leaf is clean.</summary>
     SplitForgetsDirty,

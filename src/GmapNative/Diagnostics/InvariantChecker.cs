@@ -119,6 +119,8 @@ internal sealed partial class InvariantChecker
                 : entry.IsLeaf ? CheckLeaf(space, cell, entry, segment)
                 : entry.IsTable ? CheckPageTable(space, cell, entry, segment)
                 : Expect(entry.Value, SegmentToken(space, segment).Value, "segment entry", segment);
+            bool flagged = (new SegmentTable(origin).Stripes >> (i / SegmentTable.StripeSegments) & 1) != 0;
+            wrong ??= cell.Summary != 0 && !flagged ? $"segment {segment:x} has a summary word, its stripe's bit is clear" : null;
         }
         return wrong;
     }

@@ -26,7 +26,7 @@ internal struct SpaceWords
 internal unsafe struct ViewWords
 {
     public const int Bytes = 128;
-    public const uint InlineVersion = 2;
+    public const uint InlineVersion = 3;
 
     public ulong Inside;
     public ulong Generation;

@@ -91,10 +91,9 @@ internal readonly struct DenseTake(AddressSpace space, Slot slot, Outlet log, bo
     {
         long taken = 0;
         DenseBits dense = table.Dense;
-        int last = GuestAddress.SegmentIndex(end - 1) + 1;
-        int next = GuestAddress.SegmentIndex(start);
+        var flagged = new FlaggedSegments(table, GuestAddress.SegmentIndex(start), GuestAddress.SegmentIndex(end - 1) + 1);
         Span<int> batch = stackalloc int[Batch];
-        for (int count = table.Flagged(ref next, last, batch); count != 0; count = table.Flagged(ref next, last, batch))
+        for (int count = flagged.Read(batch); count != 0; count = flagged.Read(batch))
         {
             foreach (int index in batch[..count])
             {
@@ -108,6 +107,10 @@ internal readonly struct DenseTake(AddressSpace space, Slot slot, Outlet log, bo
                     ? TakeSegment(table.Cell(index), dense.Segment(index), segment)
                     : TakePart(table.Cell(index), dense.Segment(index), segment, start, end);
             }
+        }
+        if (rearm)
+        {
+            flagged.Forget(start - region, end - region);
         }
         return table.Retiring.Origin != 0 ? taken + TakeRetiring(table.Retiring, region, start, end) : taken;
     }

@@ -81,16 +81,28 @@ internal ref struct HarvestWalk
         for (int regions = 0; at < end && regions < CleanRegions && _taken + _denseCount == before; regions++)
         {
             ulong stop = GuestAddress.RegionEnd(at, end);
-            if (stop < end && _space.Tree.TryFind(stop, out SegmentTable next))
-            {
-                next.PrefetchSummaries(); // no processor foresees where the next table is
-            }
             // The leaf first: if it is split after that, there is a table then (rule 33).
             bool leaf = _space.Tree.HasRegionLeaves && TakeLeaf(at, stop) && Probe.LeavesOut(Step.RegionChildrenLeft);
-            at = !leaf && _space.Tree.TryFind(at, out SegmentTable table) ? TakeRegion(table, at, stop, start, end) : stop;
+            SegmentTable table = default;
+            bool found = !leaf && _space.Tree.TryFind(at, out table);
+            PrefetchNext(stop, end, found && table.Stripes != 0);
+            at = found ? TakeRegion(table, at, stop, start, end) : stop;
         }
         LibrarySections.Leave(section);
         return at;
+    }
+
+    /// <summary>No processor foresees where the next table is. Where this one has marks, that one may have.</summary>
+    private readonly void PrefetchNext(ulong at, ulong end, bool hasMarks)
+    {
+        if (at < end && _space.Tree.TryFind(at, out SegmentTable next))
+        {
+            next.PrefetchStripes();
+            if (hasMarks)
+            {
+                next.PrefetchSummaries();
+            }
+        }
     }
 
     /// <summary>Takes a 2 GB leaf as a whole, if there is one; what was split meanwhile is for <see cref="TakeRegion"/>.</summary>
@@ -112,14 +124,14 @@ internal ref struct HarvestWalk
     private ulong TakeRegion(SegmentTable table, ulong at, ulong stop, ulong start, ulong end)
     {
         ulong region = GuestAddress.RegionBase(at);
-        int last = GuestAddress.SegmentIndex(stop - 1) + 1;
-        int next = GuestAddress.SegmentIndex(at);
+        var flagged = new FlaggedSegments(table, GuestAddress.SegmentIndex(at), GuestAddress.SegmentIndex(stop - 1) + 1);
         Span<int> batch = stackalloc int[Batch];
         while (_denseCount < SegmentFreezer.Chunk)
         {
-            int count = table.Flagged(ref next, last, batch);
+            int count = flagged.Read(batch);
             if (count == 0)
             {
+                flagged.Forget(at - region, stop - region);
                 return stop;
             }
             Prefetch(table, region, batch[..count]);
@@ -131,7 +143,7 @@ internal ref struct HarvestWalk
             }
             _outlet.Count(whole, _taken - before);
         }
-        return GuestAddress.SegmentStart(region, next, stop);
+        return GuestAddress.SegmentStart(region, flagged.Next, stop);
     }
 
     private readonly Outlet OutletOf(ulong region, int firstIndex, int lastIndex, out bool whole)

@@ -70,15 +70,18 @@ internal readonly struct SegmentWalk(AddressSpace space, Slot slot)
     {
         long taken = 0;
         ulong region = GuestAddress.RegionBase(start);
-        int last = GuestAddress.SegmentIndex(end - 1) + 1;
-        int next = GuestAddress.SegmentIndex(start);
+        var flagged = new FlaggedSegments(table, GuestAddress.SegmentIndex(start), GuestAddress.SegmentIndex(end - 1) + 1);
         Span<int> batch = stackalloc int[Batch];
-        for (int count = table.Flagged(ref next, last, batch); count != 0; count = table.Flagged(ref next, last, batch))
+        for (int count = flagged.Read(batch); count != 0; count = flagged.Read(batch))
         {
             foreach (int index in batch[..count])
             {
                 taken += TakeSegment(table.Cell(index), region + ((ulong)index << GuestAddress.SegmentShift), start, end, log, rearm);
             }
+        }
+        if (rearm)
+        {
+            flagged.Forget(start - region, end - region);
         }
         return taken;
     }

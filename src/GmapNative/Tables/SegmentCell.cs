@@ -22,14 +22,27 @@ internal readonly unsafe struct SegmentCell(ulong* entry, uint* summary)
     /// <summary>Bit k: an entry in cache line k of the page table may be soft-dirty.</summary>
     public uint Summary => Volatile.Read(ref *_summary);
 
-    /// <summary>Sets bits; by a locked instruction only where one is missing (rule 1).</summary>
+    /// <summary>Sets bits, then their stripe's; by a locked instruction only where one is missing (rules 1 and 37).</summary>
     public void SetSummary(uint lines)
     {
-        if ((Volatile.Read(ref *_summary) & lines) != lines)
+        if (lines == 0)
         {
+            return;
+        }
+        bool missing = (Volatile.Read(ref *_summary) & lines) != lines;
+        if (missing)
+        {
+            if (Probe.LeavesOut(Step.StripeBeforeSummary))
+            {
+                Table.FlagStripe(Index);
+            }
             Probe.At(Place.SummaryTested);
             Interlocked.Or(ref *_summary, lines);
             Probe.At(Place.SummarySet);
+        }
+        if ((missing || !Probe.LeavesOut(Step.NoStripeForSecond)) && !Probe.LeavesOut(Step.StripeBeforeSummary))
+        {
+            Table.FlagStripe(Index); // also where another set the bit, and has not come so far
         }
     }
 

@@ -1,5 +1,4 @@
 using System;
-using System.Numerics;
 using System.Runtime.Intrinsics.X86;
 using System.Threading;
 using GmapNative.Bits;
@@ -8,8 +7,8 @@ using GmapNative.Memory;
 namespace GmapNative.Tables;
 
 /// <summary>
-/// A live segment table: 2048 entries (16 KB aligned), 2048 summary words behind them, and where the space tracks by generation the
-/// addresses of its dense bits, or that of its watch tables.
+/// A live segment table: 2048 entries (16 KB aligned), 2048 summary words behind them, a word that says where those are not zero, and
+/// where the space tracks by generation the addresses of its dense bits, or that of its watch tables.
 /// </summary>
 internal readonly unsafe struct SegmentTable(ulong origin)
 {
@@ -18,6 +17,12 @@ internal readonly unsafe struct SegmentTable(ulong origin)
     public const int SummaryOffset = GuestAddress.TableEntries * sizeof(ulong);
     public const int DenseOffset = SummaryOffset + (GuestAddress.TableEntries * sizeof(uint));
     private const int WatchOffset = DenseOffset + (3 * sizeof(ulong));
+
+    /// <summary>Of the word of stripes: a cache line of its own.</summary>
+    public const int StripesOffset = DenseOffset + 64;
+
+    /// <summary>Segments of a stripe, 64 MB: bit i of the word is segments 64 i to 64 i + 63.</summary>
+    public const int StripeSegments = GuestAddress.TableEntries / 32;
 
     // A segment table of the arena: 32 KB, aligned, not reused before a grace.
     private readonly ulong* _entries = (ulong*)origin;
@@ -84,34 +89,35 @@ internal readonly unsafe struct SegmentTable(ulong origin)
         Probe.At(Place.SummaryCleared);
     }
 
+    /// <summary>Bit i: stripe i may have a summary word that is not zero.</summary>
+    public uint Stripes => Volatile.Read(ref *StripesWord);
+
+    /// <summary>Sets a stripe's bit, unless it is set; after a summary word of it (rule 37).</summary>
+    public void FlagStripe(int segment)
+    {
+        uint bit = 1u << (segment / StripeSegments);
+        if ((Stripes & bit) == 0)
+        {
+            Probe.At(Place.StripeTested);
+            Interlocked.Or(ref *StripesWord, bit);
+            Probe.At(Place.StripeSet);
+        }
+    }
+
     public SegmentCell Cell(int index) => new(_entries + index, Summaries + index);
 
-    /// <summary>
-    /// Fills <paramref name="batch"/> (32 places or more) with segments from <paramref name="next"/> to end-1 whose summary word is not
-    /// zero; how many. <paramref name="next"/> is where to go on; at the end and 0: none is left.
-    /// </summary>
-    public int Flagged(ref int next, int end, Span<int> batch)
+    /// <summary>Clears the bits of stripes (rule 37).</summary>
+    public void ClearStripes(uint stripes) => Interlocked.And(ref *StripesWord, ~stripes);
+
+    public void FlagStripes(uint stripes) => Interlocked.Or(ref *StripesWord, stripes);
+
+    /// <summary>Brings near what a look for marks begins with.</summary>
+    public void PrefetchStripes()
     {
-        int count = 0;
-        uint* summaries = Summaries;
-        while ((next = ZeroScan.FirstTurn(summaries, next, end)) < end && batch.Length - count >= ZeroScan.Turn)
+        if (Sse.IsSupported)
         {
-            if (end - next < ZeroScan.Turn)
-            {
-                for (; next < end; next++)
-                {
-                    batch[count] = next;
-                    count += Volatile.Read(ref summaries[next]) != 0 ? 1 : 0;
-                }
-                break;
-            }
-            for (uint set = ZeroScan.Set(summaries + next); set != 0; set &= set - 1)
-            {
-                batch[count++] = next + BitOperations.TrailingZeroCount(set);
-            }
-            next += ZeroScan.Turn;
+            Sse.Prefetch0(StripesWord);
         }
-        return count;
     }
 
     /// <summary>Brings the first summary words near.</summary>
@@ -131,7 +137,7 @@ internal readonly unsafe struct SegmentTable(ulong origin)
     {
         InitializeLinks(dense, spare);
         FillTokens(regionBase, tokens, 0, GuestAddress.TableEntries);
-        new Span<uint>(Summaries, GuestAddress.TableEntries).Clear();
+        FillSummaries(0);
     }
 
     /// <summary>A deposit (rule 33): of its contents only the links are looked at until it is filled.</summary>
@@ -141,7 +147,7 @@ internal readonly unsafe struct SegmentTable(ulong origin)
     public void FillDeposit(ulong regionBase, ITokenSource tokens)
     {
         FillTokens(regionBase, tokens, 0, GuestAddress.TableEntries);
-        new Span<uint>(Summaries, GuestAddress.TableEntries).Clear();
+        FillSummaries(0);
     }
 
     /// <summary>The same with the leaves that a 2 GB leaf is: all flagged, if it is soft-dirty (rule 33).</summary>
@@ -149,7 +155,7 @@ internal readonly unsafe struct SegmentTable(ulong origin)
     {
         EntryRuns.Fill(_entries, GuestAddress.TableEntries, leaf.FirstSegment.Value, GuestAddress.SegmentSize, _entries + EntriesAhead);
         bool flags = leaf.Bits.IsSoftDirty && !Probe.LeavesOut(Step.RegionSplitUnflagged);
-        new Span<uint>(Summaries, GuestAddress.TableEntries).Fill(flags ? SegmentCell.AllLines : 0);
+        FillSummaries(flags ? SegmentCell.AllLines : 0);
     }
 
     /// <summary>
@@ -162,15 +168,12 @@ internal readonly unsafe struct SegmentTable(ulong origin)
         FillTokens(regionBase, tokens, 0, first);
         EntryRuns.Fill(_entries + first, end - first, leaf.Value, GuestAddress.SegmentSize, _entries + first + EntriesAhead);
         FillTokens(regionBase, tokens, end, GuestAddress.TableEntries);
-        var summaries = new Span<uint>(Summaries, GuestAddress.TableEntries);
-        if (!dirty)
+        FillSummaries(0);
+        if (dirty)
         {
-            summaries.Clear();
-            return;
+            new Span<uint>(Summaries + first, end - first).Fill(SegmentCell.AllLines);
+            *StripesWord = uint.MaxValue; // of some of them it is not true: the next harvest sees
         }
-        summaries[..first].Clear();
-        summaries[first..end].Fill(SegmentCell.AllLines);
-        summaries[end..].Clear();
     }
 
     /// <summary>
@@ -218,6 +221,15 @@ internal readonly unsafe struct SegmentTable(ulong origin)
         return tables;
     }
 
+    /// <summary>Of an unlinked table.</summary>
+    private void FillSummaries(uint lines)
+    {
+        new Span<uint>(Summaries, GuestAddress.TableEntries).Fill(lines);
+        *StripesWord = lines == 0 ? 0 : uint.MaxValue;
+    }
+
+    private uint* StripesWord => (uint*)((byte*)_entries + StripesOffset);
+
     private ulong* DenseLink => (ulong*)((byte*)_entries + DenseOffset);
 
     private ulong* WatchLink => (ulong*)((byte*)_entries + WatchOffset);
@@ -244,7 +256,7 @@ internal readonly unsafe struct SegmentTable(ulong origin)
         }
     }
 
-    private uint* Summaries => (uint*)((byte*)_entries + SummaryOffset);
+    public uint* Summaries => (uint*)((byte*)_entries + SummaryOffset);
 }
 
 /// <summary>What tables ask about addresses that they do not map: they know no slots.</summary>

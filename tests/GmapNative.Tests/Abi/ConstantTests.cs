@@ -72,6 +72,7 @@ internal sealed class ConstantTests
         ["GMAP_PAGE_MARKERS"] = PageEntry.Markers,
         ["GMAP_SUMMARY_OFFSET"] = SegmentTable.SummaryOffset,
         ["GMAP_DENSE_OFFSET"] = SegmentTable.DenseOffset,
+        ["GMAP_STRIPES_OFFSET"] = SegmentTable.StripesOffset,
     };
 
     /// <summary>What the inline calls answer themselves; no twin.</summary>

@@ -162,7 +162,7 @@ public sealed unsafe class SharedLinesTests
         return asked;
     }
 
-    /// <summary>The lines of the entries, of their summary words, and the first line of the vcpu's view.</summary>
+    /// <summary>The lines of the entries, of their summary words, of those words' stripes, and the first line of the vcpu's view.</summary>
     private static HashSet<ulong> LinesOf(AddressSpace space, ulong[] addresses, ViewWords* view)
     {
         HashSet<ulong> lines = [(ulong)view];
@@ -174,6 +174,7 @@ public sealed unsafe class SharedLinesTests
             Assert.That(entry.IsTable, Is.True, "all are split");
             lines.Add((entry.TableOrigin + ((ulong)GuestAddress.PageIndex(address) * sizeof(ulong))) & ~(Line - 1));
             lines.Add((table.Origin + SegmentTable.SummaryOffset + ((ulong)index * sizeof(uint))) & ~(Line - 1));
+            lines.Add((table.Origin + SegmentTable.StripesOffset) & ~(Line - 1));
         }
         return lines;
     }

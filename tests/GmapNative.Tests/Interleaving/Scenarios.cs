@@ -324,7 +324,7 @@ internal static class Scenarios
     public static IEnumerable<Scenario> All =>
     [
         .. FreezingScenarios.All, .. MissingScenarios.All, .. FormatScenarios.All, .. PopulateScenarios.All, .. AgainScenarios.All,
-        .. GenerationScenarios.All, .. SlotScenarios.All,
+        .. GenerationScenarios.All, .. SlotScenarios.All, .. StripeScenarios.All,
         .. ConsumerScenarios.All, .. PgsteScenarios.All, .. WatchScenarios.All, .. RegionScenarios.All, .. ShadowScenarios.All,
         WriterAndHarvest, WriterTwiceAndHarvest, TwoWritersAndHarvest, WriterOfALine, CachedWriter, CachedWriterGoesOn, BufferedEnter,
         FaultsAndHarvest, HostWriterAndHarvest, MarkerAndHarvest,

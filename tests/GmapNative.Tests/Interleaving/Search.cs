@@ -49,6 +49,7 @@ internal sealed class Search : IDisposable
     [
         "", "entered", "leaves", "entry grants", "summary set", "page loaded", "inside", "top known", "segment loaded", "summary tested",
         "cache hits", "resolved", "generation is another", "dense bit tested", "dense bit set", "tables end",
+        "stripe tested", "stripe set",
     ];
 
     private readonly Scenario _scenario;
