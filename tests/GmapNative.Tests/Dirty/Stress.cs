@@ -6,7 +6,9 @@ using System.Threading;
 using GmapNative.Dirty;
 using GmapNative.Memory;
 using GmapNative.Space;
+using GmapNative.Tables;
 using GmapNative.Tests.Model;
+using NUnit.Framework;
 
 namespace GmapNative.Tests.Dirty;
 
@@ -26,6 +28,9 @@ internal sealed record StressOptions
     /// <summary>Where a second slot begins, with a harvester of its own: in the middle of a cache line of entries. 0: none.</summary>
     public int SecondSlotAt { get; init; }
 
+    /// <summary>A slot with a whole stripe, few pages and pauses: harvests find nothing now and then, and clear the stripe's bit.</summary>
+    public bool Stripes { get; init; }
+
     public required TimeSpan Time { get; init; }
 }
 
@@ -37,8 +42,10 @@ internal sealed record StressOptions
 internal sealed unsafe class Stress : IDisposable
 {
     private const int Writers = 3;
-    private const int Pages = 768;
     private const int HotPages = 48;
+
+    private const int Pages = 768; // all that are written are among the first
+    private const ulong StripeSize = SegmentTable.StripeSegments * TestSpace.Segment;
 
     private static readonly TimeSpan s_longest = TimeSpan.FromSeconds(30);
 
@@ -46,7 +53,8 @@ internal sealed unsafe class Stress : IDisposable
         [.. Enumerable.Range(0, HotPages).Select(i => (i % 3 * 256) + (i / 3 * (i % 2 == 0 ? 1 : 9)))];
 
     private readonly StressOptions _options;
-    private readonly GuestMemory _memory = new(Pages * TestSpace.Page);
+    private readonly ulong _base;
+    private readonly GuestMemory _memory;
     private readonly TestSpace _test;
     private readonly SlotRequest[] _slots;
     private readonly int[] _hot;
@@ -54,15 +62,19 @@ internal sealed unsafe class Stress : IDisposable
     private readonly ulong[,] _image = new ulong[Writers, Pages];
     private string? _failure;
     private bool _stop;
+    private int _clean; // harvests that found nothing
     private long _stores;
     private long _delivered;
 
     public Stress(StressOptions options)
     {
         _options = options;
+        _base = options.Stripes ? StripeSize : TestSpace.Segment;
+        int pages = options.Stripes ? (int)(StripeSize / TestSpace.Page) : Pages;
+        _memory = new GuestMemory((ulong)pages * TestSpace.Page);
         _test = new TestSpace(new SpaceOptions { Limit = TestSpace.TwoGigabytes - 1, Policy = options.Policy });
-        _hot = options.SecondSlotAt == 0 ? s_hot : TestSpace.Range(options.SecondSlotAt - 1, 2); // nothing else keeps the summary set
-        _slots = options.SecondSlotAt == 0 ? [Slot(1, 0, Pages)]
+        _hot = options.Stripes ? [3, 300] : options.SecondSlotAt == 0 ? s_hot : TestSpace.Range(options.SecondSlotAt - 1, 2); // nothing else keeps the summary set
+        _slots = options.SecondSlotAt == 0 ? [Slot(1, 0, pages)]
             : [Slot(1, 0, options.SecondSlotAt), Slot(2, options.SecondSlotAt, Pages - options.SecondSlotAt)];
         foreach (SlotRequest slot in _slots)
         {
@@ -118,9 +130,11 @@ internal sealed unsafe class Stress : IDisposable
         return _failure;
     }
 
+    /// <summary>What a stress has found it leaves behind, too.</summary>
     public void Dispose()
     {
-        _test.Dispose();
+        string? wrong = _test.Close();
+        Assert.That(_failure is null ? wrong : null, Is.Null);
         _memory.Dispose();
     }
 
@@ -133,7 +147,7 @@ internal sealed unsafe class Stress : IDisposable
     private SlotRequest Slot(uint id, int first, int pages) => new()
     {
         Id = id,
-        GuestAddress = TestSpace.Segment + ((ulong)first * TestSpace.Page),
+        GuestAddress = _base + ((ulong)first * TestSpace.Page),
         Size = (ulong)pages * TestSpace.Page,
         HostAddress = _memory.Start + ((ulong)first * TestSpace.Page),
         LogDirty = true,
@@ -176,7 +190,7 @@ internal sealed unsafe class Stress : IDisposable
             {
                 page = _hot[random.Next(_hot.Length)];
                 stamp++;
-                ulong address = TestSpace.Segment + ((ulong)page * TestSpace.Page) + ((ulong)writer * sizeof(ulong));
+                ulong address = _base + ((ulong)page * TestSpace.Page) + ((ulong)writer * sizeof(ulong));
                 int status = i == 3 && _options.Flaw == WriterFlaw.None
                     ? WriteByFault(view, address, stamp, publish)
                     : inline.Write(address, stamp, fault, publish);
@@ -187,6 +201,10 @@ internal sealed unsafe class Stress : IDisposable
                 Interlocked.Increment(ref _stores);
             }
             inline.Leave();
+            if (_options.Stripes)
+            {
+                Pause(random);
+            }
         }
         _test.CloseView(view);
     }
@@ -204,10 +222,24 @@ internal sealed unsafe class Stress : IDisposable
         return status;
     }
 
-    /// <summary>Lets others run in the middle, now and then.</summary>
-    private static void Dawdle(Random random)
+    /// <summary>Until a harvest found nothing, and so cleared the bit of the stripe; then some begin at once, others later.</summary>
+    private void Pause(Random random)
     {
-        int what = random.Next(64);
+        int seen = Volatile.Read(ref _clean);
+        while (!Stopped && Volatile.Read(ref _clean) == seen)
+        {
+            Thread.Yield();
+        }
+        if (random.Next(2) == 0)
+        {
+            Thread.SpinWait(random.Next(5000));
+        }
+    }
+
+    /// <summary>Lets others run in the middle, now and then.</summary>
+    private void Dawdle(Random random)
+    {
+        int what = random.Next(_options.Stripes ? 8 : 64);
         if (what == 0)
         {
             Thread.Yield();
@@ -227,7 +259,7 @@ internal sealed unsafe class Stress : IDisposable
             ulong count = random.Next(3) == 0 ? 256 : 1 + (ulong)random.Next(20);
             first = count == 256 ? first & ~255UL : first;
             count = Math.Min(count, Pages - first);
-            int status = RangeCalls.Unmap(_test.Space, TestSpace.Segment + (first << 12), count << 12, out _);
+            int status = RangeCalls.Unmap(_test.Space, _base + (first << 12), count << 12, out _);
             if (status != 0)
             {
                 Fail($"unmap: {status}");
@@ -255,7 +287,7 @@ internal sealed unsafe class Stress : IDisposable
     {
         var before = (ulong[,])_published.Clone(); // word by word: older stamps at worst
         ulong pages = slot.Size / TestSpace.Page;
-        int first = (int)((slot.GuestAddress - TestSpace.Segment) / TestSpace.Page);
+        int first = (int)((slot.GuestAddress - _base) / TestSpace.Page);
         ulong[] bitmap = new ulong[(pages + 63) / 64];
         int status;
         if (round % 4 == 3)
@@ -281,6 +313,7 @@ internal sealed unsafe class Stress : IDisposable
             Copy(first + page);
         }
         Compare(before, first, first + (int)pages, round);
+        _clean += bitmap.AsSpan().ContainsAnyExcept(0UL) ? 0 : 1;
         return true;
     }
 

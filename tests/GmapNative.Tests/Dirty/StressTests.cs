@@ -1,4 +1,5 @@
 using System;
+using System.Threading;
 using GmapNative.Space;
 using GmapNative.Tests.Model;
 using NUnit.Framework;
@@ -44,6 +45,36 @@ public sealed class StressTests
         Assert.That(stress.Delivered, Is.GreaterThan(100));
     }
 
+    [TearDown]
+    public void LeaveNothingOut()
+    {
+        Probe.LeftOut = Step.None;
+        Probe.Visitor = null;
+    }
+
+    [Test]
+    public void No_store_is_lost_in_a_stripe_that_is_forgotten_again_and_again()
+    {
+        using var stress = new Stress(new StressOptions { Stripes = true, Time = s_time });
+        int forgotten = 0;
+        Probe.Visitor = place => forgotten += Dawdle(place) ? 1 : 0;
+        Assert.That(stress.Run(), Is.Null);
+        TestContext.Out.WriteLine($"{stress.Stores} stores, {stress.Counters.Harvests} harvests, {forgotten} times a stripe was forgotten");
+        Assert.That(forgotten, Is.GreaterThan(20));
+    }
+
+    [TestCase(WriterFlaw.NoStripeForSecond, Step.None)]
+    [TestCase(WriterFlaw.None, Step.StripeNotLookedAtAgain)]
+    public void Mistake_with_stripes_is_caught(object flaw, object step)
+    {
+        using var stress = new Stress(new StressOptions { Stripes = true, Flaw = (WriterFlaw)flaw, Time = s_timeToCatch });
+        Probe.LeftOut = (Step)step;
+        Probe.Visitor = place => _ = Dawdle(place);
+        string? caught = stress.Run();
+        TestContext.Out.WriteLine($"{flaw}, {step}: {caught} after {stress.Stores} stores, {stress.Counters.Harvests} harvests");
+        Assert.That(caught, Does.StartWith("lost: page"), "inconclusive: the mistake did not show");
+    }
+
     [TestCase(WriterFlaw.StoreBeforeMark)]
     [TestCase(WriterFlaw.NoSummaryForSecond)]
     public void Broken_writer_is_caught(object flaw)
@@ -52,5 +83,15 @@ public sealed class StressTests
         string? caught = stress.Run();
         TestContext.Out.WriteLine($"{flaw}: {caught} after {stress.Stores} stores, {stress.Counters.Harvests} harvests");
         Assert.That(caught, Does.StartWith("lost: page"), "inconclusive: the flaw did not show");
+    }
+
+    /// <summary>Where a harvest has found a stripe empty, and clears its bit next: time for others.</summary>
+    private static bool Dawdle(Place place)
+    {
+        if (place == Place.StripesEmpty)
+        {
+            Thread.SpinWait(2000);
+        }
+        return place == Place.StripesEmpty;
     }
 }

@@ -15,6 +15,9 @@ internal enum WriterFlaw
 
     /// <summary>Finds P = 0 and stores without looking at the summary bit (rule 1).</summary>
     NoSummaryForSecond,
+
+    /// <summary>Finds the summary bit set and leaves the stripe's to whoever set it (rule 37).</summary>
+    NoStripeForSecond,
 }
 
 /// <summary>
@@ -207,7 +210,7 @@ internal sealed unsafe class InlineWriter(nint view, Action? pause = null, Write
         return table + ((address >> 20) & 0x7FF);
     }
 
-    /// <summary>The dense bit first where the space tracks by generation, then the summary bit.</summary>
+    /// <summary>The dense bit first where the space tracks by generation, then the summary bit, then its stripe's.</summary>
     private void Summarize(ulong* segment, ulong address)
     {
         ulong table = (ulong)segment & ~0x3FFFUL;
@@ -224,11 +227,19 @@ internal sealed unsafe class InlineWriter(nint view, Action? pause = null, Write
         uint* word = (uint*)(table + 0x4000) + ((address >> 20) & 0x7FF);
         uint bit = 1u << (int)((address >> 15) & 31);
         pause?.Invoke();
-        if ((Volatile.Read(ref *word) & bit) == 0)
+        bool isSet = (Volatile.Read(ref *word) & bit) != 0;
+        if (!isSet)
         {
             Interlocked.Or(ref *word, bit);
         }
         pause?.Invoke();
+        uint* stripes = (uint*)(table + 0x6040);
+        uint stripe = 1u << (int)((address >> 26) & 31);
+        if ((Volatile.Read(ref *stripes) & stripe) == 0 && !(isSet && flaw == WriterFlaw.NoStripeForSecond))
+        {
+            Interlocked.Or(ref *stripes, stripe);
+            pause?.Invoke();
+        }
     }
 
     /// <summary>By a 2 GB leaf, if that is what ends the way, and it has nothing of <paramref name="refuses"/> (rule 33).</summary>
