@@ -198,7 +198,7 @@ static inline uint64_t *gmap_segment_(const gmap_view *view, uint64_t guest_addr
   return table + ((guest_addr >> 20) & 0x7FFu);
 }
 
-/* Sets the summary bit of a page whose entry grants, unless it is set, then its stripe's (PROTOCOL.md, rules 1 and 37).
+/* Sets the summary bit of a page whose entry grants, unless it is set, then its stripe's (PROTOCOL.md, rules 1 and 39).
  * Segment tables are 16 KB aligned. */
 static inline void gmap_summary_(uint64_t *segment, uint64_t guest_addr) {
   uintptr_t table = (uintptr_t)segment & ~(uintptr_t)(GMAP_SUMMARY_OFFSET - 1);

@@ -1,4 +1,4 @@
-/* MODEL rules 1, 11, 37: a stripe of two segments of one page each, in one slot; two writers of one page, one of the other; harvests that forget the stripe */
+/* MODEL rules 1, 11, 39: a stripe of two segments of one page each, in one slot; two writers of one page, one of the other; harvests that forget the stripe */
 /* GOOD unlooked: its bit is cleared without a look before; the look after it is what counts */
 /* TWIN second_leaves (lost): who finds the summary bit set leaves the stripe's to whoever set it */
 /* TWIN stripe_first (lost): the stripe is flagged before the summary bit is set */

@@ -8,7 +8,7 @@ namespace GmapNative.Tables;
 
 /// <summary>
 /// A look for segments of a table whose summary word is not zero, from <paramref name="first"/> to <paramref name="end"/> - 1, in the
-/// stripes that are flagged (rule 37). Others may set words meanwhile; what is set behind the look is found by the next one.
+/// stripes that are flagged (rule 39). Others may set words meanwhile; what is set behind the look is found by the next one.
 /// </summary>
 internal unsafe struct FlaggedSegments(SegmentTable table, int first, int end)
 {
@@ -19,9 +19,6 @@ internal unsafe struct FlaggedSegments(SegmentTable table, int first, int end)
 
     /// <summary>Where the look goes on.</summary>
     public int Next { get; private set; } = first;
-
-    /// <summary>Whether there is a stripe to be looked at.</summary>
-    public readonly bool Any => _stripes != 0;
 
     /// <summary>Fills <paramref name="batch"/> (32 places or more); how many. 0: none is left.</summary>
     public int Read(Span<int> batch)
@@ -47,7 +44,7 @@ internal unsafe struct FlaggedSegments(SegmentTable table, int first, int end)
 
     /// <summary>
     /// After a take of begin..end-1 of what was read, bytes from the table's first on, all of one slot: clears the bits of stripes that
-    /// lie in there and in which nothing was found, and looks once more (rule 37). Under the harvest lock of that slot.
+    /// lie in there and in which nothing was found, and looks once more (rule 39). Under the harvest lock of that slot.
     /// </summary>
     public readonly void Forget(ulong begin, ulong stop)
     {

@@ -22,7 +22,7 @@ internal readonly unsafe struct SegmentCell(ulong* entry, uint* summary)
     /// <summary>Bit k: an entry in cache line k of the page table may be soft-dirty.</summary>
     public uint Summary => Volatile.Read(ref *_summary);
 
-    /// <summary>Sets bits, then their stripe's; by a locked instruction only where one is missing (rules 1 and 37).</summary>
+    /// <summary>Sets bits, then their stripe's; by a locked instruction only where one is missing (rules 1 and 39).</summary>
     public void SetSummary(uint lines)
     {
         if (lines == 0)

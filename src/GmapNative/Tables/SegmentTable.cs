@@ -92,7 +92,7 @@ internal readonly unsafe struct SegmentTable(ulong origin)
     /// <summary>Bit i: stripe i may have a summary word that is not zero.</summary>
     public uint Stripes => Volatile.Read(ref *StripesWord);
 
-    /// <summary>Sets a stripe's bit, unless it is set; after a summary word of it (rule 37).</summary>
+    /// <summary>Sets a stripe's bit, unless it is set; after a summary word of it (rule 39).</summary>
     public void FlagStripe(int segment)
     {
         uint bit = 1u << (segment / StripeSegments);
@@ -106,7 +106,7 @@ internal readonly unsafe struct SegmentTable(ulong origin)
 
     public SegmentCell Cell(int index) => new(_entries + index, Summaries + index);
 
-    /// <summary>Clears the bits of stripes (rule 37).</summary>
+    /// <summary>Clears the bits of stripes (rule 39).</summary>
     public void ClearStripes(uint stripes) => Interlocked.And(ref *StripesWord, ~stripes);
 
     public void FlagStripes(uint stripes) => Interlocked.Or(ref *StripesWord, stripes);

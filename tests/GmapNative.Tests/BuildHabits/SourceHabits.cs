@@ -71,11 +71,12 @@ public sealed class SourceHabits
     public void Exports_do_not_call_the_system() =>
         Assert.That(RoomRules.Violations("native-exports/Exports/A.cs", "[LibraryImport(\"libc\")] x").Count(), Is.EqualTo(1));
 
+    /// <summary>Style and analyzers are the build's, whose warnings are errors: they would take a minute more here.</summary>
     [Test]
     public void Sources_are_laid_out_as_editorconfig_says()
     {
         (int status, string output) =
-            Repository.Run("dotnet", "format", "GmapNative.sln", "--severity", "warn", "--no-restore", "--verify-no-changes");
+            Repository.Run("dotnet", "format", "whitespace", "GmapNative.sln", "--no-restore", "--verify-no-changes");
         Assert.That(status, Is.Zero, $"./build.sh format puts it right:\n{output}");
     }
 }

@@ -73,7 +73,9 @@ internal sealed unsafe class Stress : IDisposable
         int pages = options.Stripes ? (int)(StripeSize / TestSpace.Page) : Pages;
         _memory = new GuestMemory((ulong)pages * TestSpace.Page);
         _test = new TestSpace(new SpaceOptions { Limit = TestSpace.TwoGigabytes - 1, Policy = options.Policy });
-        _hot = options.Stripes ? [3, 300] : options.SecondSlotAt == 0 ? s_hot : TestSpace.Range(options.SecondSlotAt - 1, 2); // nothing else keeps the summary set
+        _hot = options.Stripes ? [3, 300]
+            : options.SecondSlotAt == 0 ? s_hot
+            : TestSpace.Range(options.SecondSlotAt - 1, 2); // nothing else keeps the summary set
         _slots = options.SecondSlotAt == 0 ? [Slot(1, 0, pages)]
             : [Slot(1, 0, options.SecondSlotAt), Slot(2, options.SecondSlotAt, Pages - options.SecondSlotAt)];
         foreach (SlotRequest slot in _slots)

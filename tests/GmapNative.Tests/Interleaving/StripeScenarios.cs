@@ -4,7 +4,7 @@ using GmapNative.Tables;
 
 namespace GmapNative.Tests.Interleaving;
 
-/// <summary>Worlds whose slot is a stripe of 64 segments, so that harvests clear the stripe's bit (rule 37).</summary>
+/// <summary>Worlds whose slot is a stripe of 64 segments, so that harvests clear the stripe's bit (rule 39).</summary>
 internal static class StripeScenarios
 {
     private static readonly SlotRequest s_stripe = World.Slot(1, 0, SegmentTable.StripeSegments * 256);
@@ -71,7 +71,8 @@ internal static class StripeScenarios
         },
     };
 
-    public static IEnumerable<Scenario> All => [WriterAndHarvests, TwoWritersAndHarvest, TwoFaultsAndHarvest, WritersOfTwoSegments, TwoSlots];
+    public static IEnumerable<Scenario> All =>
+        [WriterAndHarvests, TwoWritersAndHarvest, TwoFaultsAndHarvest, WritersOfTwoSegments, TwoSlots];
 
     /// <summary>Pages 3 and 260 are clean. A harvest that found something leaves the stripe flagged.</summary>
     private static void Flagged(World world)

@@ -16,7 +16,7 @@ internal enum WriterFlaw
     /// <summary>Finds P = 0 and stores without looking at the summary bit (rule 1).</summary>
     NoSummaryForSecond,
 
-    /// <summary>Finds the summary bit set and leaves the stripe's to whoever set it (rule 37).</summary>
+    /// <summary>Finds the summary bit set and leaves the stripe's to whoever set it (rule 39).</summary>
     NoStripeForSecond,
 }
 
