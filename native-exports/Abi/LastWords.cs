@@ -26,7 +26,7 @@ internal static class LastWords
         if (what.ExceptionObject is Exception failure)
         {
             Environment.FailFast(
-                (Avx2.IsSupported ? "libgmapnative (x86-64-v3): " : "libgmapnative: ") + failure.Message
+                (Avx2.IsSupported ? "libgmapnative (x86-64-v3): " : "libgmapnative: ") + failure.Message.TrimEnd('.')
                 + ". A pointer of the host's is none, or the library's memory was overwritten, or this is a bug of the library: "
                 + "report it with these lines.");
         }

@@ -12,9 +12,7 @@ internal sealed class ShadowSpace : IShadow
 {
     private const int ManyRetired = 64;
 
-    private readonly record struct Retired(nint Table, TableKind Kind);
-
-    private readonly List<Retired> _retired = [];
+    private readonly List<Limbo.Retired> _retired = [];
     private bool _changed;
 
     private ShadowSpace(ShadowFamily family, ShadowSpace? parent, GuestAsce asce, EdatLevel edat, AddressSpace space, uint id)
@@ -111,7 +109,7 @@ internal sealed class ShadowSpace : IShadow
     /// <summary>A table of its own was unlinked and waits for <see cref="EndReaders"/>. Under the family lock.</summary>
     public void Retire(nint table, TableKind kind)
     {
-        _retired.Add(new Retired(table, kind));
+        _retired.Add(new Limbo.Retired(table, kind));
         Space.Engine.CountLimbo(TableKinds.BytesOf(kind));
     }
 
@@ -121,7 +119,7 @@ internal sealed class ShadowSpace : IShadow
     /// </summary>
     public int EndReaders(ulong? timeout = null)
     {
-        Retired[] retired;
+        Limbo.Retired[] retired;
         using (Family.Gate.Hold())
         {
             retired = [.. _retired];
@@ -137,7 +135,7 @@ internal sealed class ShadowSpace : IShadow
                 return status;
             }
         }
-        foreach (Retired one in retired)
+        foreach (Limbo.Retired one in retired)
         {
             Space.Engine.Pool.Free(one.Table, one.Kind);
             Space.Engine.CountLimbo(-TableKinds.BytesOf(one.Kind));

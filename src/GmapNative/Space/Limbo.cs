@@ -13,7 +13,8 @@ internal sealed class Limbo(AddressSpace space)
     /// <summary>How many tables may wait; a long unmap takes a grace whenever so many are unlinked.</summary>
     public const int Capacity = 1024;
 
-    private readonly record struct Retired(nint Table, TableKind Kind, bool IsWhole = false);
+    /// <summary>A table that is unlinked and waits for readers; whole: a segment table with all that hangs on it.</summary>
+    internal readonly record struct Retired(nint Table, TableKind Kind, bool IsWhole = false);
 
     private readonly List<Retired> _tables = new(Capacity + 4);
 

@@ -43,7 +43,7 @@ internal unsafe struct FlaggedSegments(SegmentTable table, int first, int end)
     }
 
     /// <summary>
-    /// After a take of begin..end-1 of what was read, bytes from the table's first on, all of one slot: clears the bits of stripes that
+    /// After a take of begin..stop-1 of what was read, bytes from the table's first on, all of one slot: clears the bits of stripes that
     /// lie in there and in which nothing was found, and looks once more (rule 39). Under the harvest lock of that slot.
     /// </summary>
     public readonly void Forget(ulong begin, ulong stop)

@@ -99,14 +99,14 @@ internal readonly unsafe struct SegmentTable(ulong origin)
         if ((Stripes & bit) == 0)
         {
             Probe.At(Place.StripeTested);
-            Interlocked.Or(ref *StripesWord, bit);
+            FlagStripes(bit);
             Probe.At(Place.StripeSet);
         }
     }
 
     public SegmentCell Cell(int index) => new(_entries + index, Summaries + index);
 
-    /// <summary>Clears the bits of stripes (rule 39).</summary>
+    /// <summary>Clears the bits of stripes; the caller looks at their words again (rule 39).</summary>
     public void ClearStripes(uint stripes) => Interlocked.And(ref *StripesWord, ~stripes);
 
     public void FlagStripes(uint stripes) => Interlocked.Or(ref *StripesWord, stripes);

@@ -103,6 +103,17 @@ public sealed class InvariantCheckerTests(bool pgstes) : FormatFixture(pgstes)
     }
 
     [Test]
+    public void Clear_bit_of_a_stripe_that_has_a_summary_bit_is_found()
+    {
+        Assert.That(_test.Space.Tree.TryFind(Segment, out SegmentTable table), Is.True);
+        uint stripes = table.Stripes;
+        table.ClearStripes(stripes);
+        string? found = _test.Violation();
+        table.FlagStripes(stripes);
+        Assert.That((stripes, found), Is.EqualTo((1u, "segment 100000 has a summary word, its stripe's bit is clear")));
+    }
+
+    [Test]
     public void Clear_summary_bit_of_a_dirty_page_is_found()
     {
         SegmentCell cell = Cell(Segment);
